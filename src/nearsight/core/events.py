@@ -1,0 +1,46 @@
+"""Long work is a generator of events; faces (a terminal, a page, a log) draw them.
+
+A generator that is closed early (Ctrl-C, ``.close()``) has kept everything it announced as committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``done`` of ``total`` (None while unknown) units of ``what`` are finished."""
+
+    what: str
+    done: int
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """``count`` more pictures are encoded **and committed**: they survive a crash from here on."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file was left out. ``code`` is stable, ``why`` is for people, ``hint`` is the repair, if there is one."""
+
+    path: str
+    code: str
+    why: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end. ``counts`` by name, for instance added, updated, moved, dropped, unchanged, skipped."""
+
+    what: str
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+Event = Step | Encoded | Skipped | Done

@@ -1,0 +1,47 @@
+"""What is searched, what is found, what counts as right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+Value: TypeAlias = str | int | float | bool
+"""A metadata value. Columns are free; missing is absent, not None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of a data set or a collection."""
+
+    key: int
+    path: Path
+    label: str | None = None
+    split: str | None = None
+    captions: tuple[str, ...] = ()
+    fields: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer of a collection: the item, its score (a true cosine) and its place from 1."""
+
+    item: Item
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Queries, a gallery, and the rule by which an item is relevant to a query: the same label.
+
+    ``queries_in_gallery``: the queries are items of the gallery too, and each is removed from its own answer by
+    identity (its key).
+    """
+
+    name: str
+    protocol: str
+    queries: tuple[Item, ...]
+    gallery: tuple[Item, ...]
+    queries_in_gallery: bool

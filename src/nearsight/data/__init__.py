@@ -1,0 +1,1 @@
+"""Pictures in: `images` finds and decodes them within limits, `datasets/` knows sets with labels and captions."""

@@ -1,0 +1,150 @@
+"""An encoder: preprocessing, a tower and unit length, with a fingerprint that says whether two are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nearsight.core.arrays import Vectors, unit
+from nearsight.core.artefact import read_artefact, write_artefact
+from nearsight.core.errors import EncoderError
+from nearsight.core.registry import Catalogue
+
+FORMAT = "nearsight-encoder"
+VERSION = 1
+TOWERS = Catalogue("nearsight.encode.images", "image tower")
+
+
+class ImageTower(Protocol):
+    """What a file in `encode/images` builds.
+
+    The work is cut in two so that an index run overlaps them: `prepare` runs in worker threads, one picture at a time
+    (decoding is before it), `forward` on batches.
+    """
+
+    address: str
+    """The component address that builds this tower again, options included (``colour?bins=8``)."""
+    dim: int
+    """Length of the vectors."""
+    side: int
+    """Pictures larger than this may be decoded at a reduced scale whose shorter side is still >= 2 * side; 0: never."""
+    batch: int
+    """A good number of pictures for one `forward`."""
+    fitted: bool
+    """False where `fit` must be called first (a codebook)."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-able facts that determine the vector: options, preprocessing, sha256 of weights. Not the runtime."""
+        ...
+
+    def prepare(self, picture: Image.Image) -> NDArray[Any]:
+        """One RGB picture -> whatever `forward` takes. Thread-safe, deterministic."""
+        ...
+
+    def forward(self, prepared: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """n prepared pictures -> (n, dim), any length; `Encoder` makes them unit. The same for every batch size."""
+        ...
+
+    def fit(self, pictures: Iterable[Image.Image]) -> None:
+        """Learn what must be learned from pictures (a codebook); a no-op elsewhere."""
+        ...
+
+    def files(self) -> Mapping[str, bytes | Path]:
+        """Name -> content of what must be stored beside the address to build it again without torch."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """Take back what `files` gave."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """What an encoder is: the address of its tower, the vectors' length, what it takes, and its fingerprint."""
+
+    address: str
+    dim: int
+    modalities: tuple[str, ...]
+    fingerprint: str
+    identity: Mapping[str, Any]
+
+
+class Encoder:
+    """Pictures -> unit vectors (n, dim) float32; two encoders with one fingerprint give the same vectors."""
+
+    def __init__(self, tower: ImageTower) -> None:
+        self.tower = tower
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """Raises EncoderError (code ``encoder/unfitted``) before a tower that learns was fitted."""
+        if not self.tower.fitted:
+            raise EncoderError(
+                f"{self.tower.address} learns a codebook from pictures and has not seen any",
+                code="encoder/unfitted",
+                hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
+            )
+        identity = {"dim": self.tower.dim, "unit": True, **self.tower.identity()}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return EncoderSpec(
+            self.tower.address, self.tower.dim, ("image",), hashlib.sha256(text.encode()).hexdigest(), identity
+        )
+
+    def fit(self, pictures: Iterable[Image.Image]) -> Self:
+        """Let the tower learn from pictures where it has something to learn."""
+        self.tower.fit(pictures)
+        return self
+
+    def prepare(self, picture: Image.Image) -> NDArray[Any]:
+        """The per-picture half of encoding; thread-safe."""
+        return self.tower.prepare(picture)
+
+    def encode_prepared(self, prepared: Sequence[NDArray[Any]]) -> Vectors:
+        """The batch half: n prepared pictures -> (n, dim) unit vectors."""
+        if not prepared:
+            return np.empty((0, self.tower.dim), dtype=np.float32)
+        return unit(self.tower.forward(prepared))
+
+    def encode_images(self, images: Iterable[Image.Image]) -> Vectors:
+        """RGB pictures -> (n, dim) unit vectors, in batches of the tower's own size."""
+        prepared = [self.prepare(picture) for picture in images]
+        size = self.tower.batch
+        parts = [self.encode_prepared(prepared[i : i + size]) for i in range(0, len(prepared), size)]
+        return np.concatenate(parts) if parts else np.empty((0, self.tower.dim), dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch."""
+        spec = self.spec
+        meta = {"address": spec.address, "dim": spec.dim, "fingerprint": spec.fingerprint, "identity": spec.identity}
+        write_artefact(folder, FORMAT, VERSION, meta, self.tower.files())
+
+    @classmethod
+    def load(cls, folder: Path, *, runtime: str = "auto", expect: int = 1000) -> Encoder:
+        """Read what `save` wrote. `runtime` and `expect` (how many pictures are coming) choose what runs a network.
+
+        Raises NotACollection, FormatError, Damaged, and EncoderError where the fingerprint is not the stored one.
+        """
+        found = read_artefact(folder, FORMAT, VERSION)
+        tower = cast(ImageTower, TOWERS.build(found.meta["address"]))
+        if hasattr(tower, "choose_runtime"):
+            tower.choose_runtime(runtime, expect)
+        tower.restore(folder)
+        encoder = cls(tower)
+        if encoder.spec.fingerprint != found.meta["fingerprint"]:
+            raise EncoderError(f"the encoder in {folder} gives other vectors than when saved", code="encoder/changed")
+        return encoder
+
+
+def create(name: str, **given: Any) -> Encoder:
+    """An encoder by component address (``colour``, ``timm/resnet50``, ``bovw?words=500``) or by encoder folder."""
+    if Path(name).is_dir():
+        return Encoder.load(Path(name))
+    return Encoder(cast(ImageTower, TOWERS.build(name, **given)))

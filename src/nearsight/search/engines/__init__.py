@@ -1,0 +1,63 @@
+"""Engines propose candidates; the collection scores them again exactly.
+
+To add one, write ``engines/NAME.py`` with a docstring and ``build(variant=None, *, dim: int, option=default, ...) ->
+Engine`` (`dim` is given by the collection). tests/contracts/test_engines.py finds it and judges it by brute force.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from nearsight.core.arrays import Hits, Keys, Vectors
+from nearsight.core.registry import Catalogue
+
+ENGINES = Catalogue("nearsight.search.engines", "engine")
+
+
+class Engine(Protocol):
+    """Vectors by key, searched by inner product (cosine: all vectors are unit).
+
+    Every engine replaces known keys on `add`, forgets on `remove`, and restricts to `among`, whatever its index can do
+    by itself (tombstones and over-fetching where it cannot). Not thread-safe for writing; many threads may search.
+    """
+
+    address: str
+    """The component address that builds it again."""
+    exact: bool
+    """True where the best k are always found."""
+    oversample: float
+    """How many times k the collection should fetch before exact re-scoring (1.0 where scores are already exact)."""
+    derived: bool
+    """True where `save` writes something worth keeping; False where it only looks at the vectors it was given."""
+
+    def __len__(self) -> int:
+        """Living keys."""
+        ...
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add (n,) keys with (n, dim) float32 or float16 rows; a known key is replaced. Trains itself the first time.
+
+        An engine with ``derived = False`` may keep a reference to `vectors` (a memory map): they never change.
+        """
+        ...
+
+    def remove(self, keys: Keys) -> int:
+        """Forget keys; unknown ones are ignored. Returns how many were known."""
+        ...
+
+    def search(self, queries: Vectors, k: int, *, among: Keys | None = None) -> Hits:
+        """(q, dim) -> Hits (q, k). With `among`, only those keys are found (unknown ones ignored; empty: nothing).
+
+        Ties: smaller key first where the engine sees the tie. An empty engine gives empty places. Raises EngineError
+        for k < 1 or queries of another dimension or not finite.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write one file at `path` (the caller fsyncs, checksums and renames it)."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Take back what `save` wrote, on an engine just built with the same address and dim."""
+        ...
