@@ -1,0 +1,314 @@
+"""The one object that users hold: a store, an encoder and an engine under one name."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import EllipsisType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit, unit
+from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
+from nearsight.core.events import Event
+from nearsight.core.items import Item, Match, Value
+from nearsight.data.images import Limits, decode, read
+from nearsight.encode import Encoder, EncoderSpec
+from nearsight.search import sync as syncing
+from nearsight.search.candidates import Searcher
+from nearsight.search.query import Filter, Query, Source
+from nearsight.search.store.compact import compact
+from nearsight.search.store.store import Record, Store
+
+_ITEM = (
+    "item.key, root.path, item.path, item.label, item.captions, item.fields FROM item LEFT JOIN root ON root.id=root"
+)
+
+
+class Collection:
+    """Pictures, their vectors and what is known about them, in one folder, searched by picture.
+
+    One process may write, any number may read meanwhile. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
+        self.store = store
+        self.folder = store.folder
+        self.engine: str = store.manifest["engine"]
+        if encoder is not None:
+            self.__dict__["encoder"] = encoder
+        self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
+        self._search_lock = threading.Lock()
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        encoder: Encoder | EncoderSpec,
+        *,
+        engine: str = "faiss/Flat",
+        dtype: str = "float32",
+    ) -> Collection:
+        """A new collection in `folder`, open for writing, with a copy of the encoder inside.
+
+        With an EncoderSpec alone the vectors come from elsewhere: `add` and search by vector or key work, pictures
+        do not. `dtype` is how vectors are stored: float32 (as encoded) or float16 (half the bytes).
+        Raises StoreError (code ``store/exists``), EncoderError (not fitted), UnknownName (no such engine), WriteFailed.
+        """
+        spec = encoder.spec if isinstance(encoder, Encoder) else encoder
+        Searcher(folder, engine, spec.dim, spec.fingerprint)  # an engine that does not exist must not leave a folder
+        if isinstance(encoder, Encoder):
+            encoder.save(folder / "encoder")
+        store = Store.create(
+            folder,
+            fingerprint=spec.fingerprint,
+            dim=spec.dim,
+            dtype=dtype,
+            extra={"engine": engine, "encoder": spec.address},
+        )
+        return cls(store, encoder if isinstance(encoder, Encoder) else None)
+
+    @classmethod
+    def open(cls, folder: Path, *, read_only: bool = False, encoder: Encoder | None = None) -> Collection:
+        """An existing collection. With `encoder`, that one encodes instead of the copy inside, if it is the same.
+
+        Raises NotACollection, FormatError, Damaged, Locked (another writer; it names the pid), EncoderMismatch.
+        """
+        store = Store(Path(folder), write=not read_only)
+        if encoder is not None and encoder.spec.fingerprint != store.manifest["fingerprint"]:
+            made_by = store.manifest["encoder"]
+            store.close()
+            raise EncoderMismatch(f"{folder} was made by {made_by}; {encoder.spec.address} gives other vectors")
+        return cls(store, encoder)
+
+    def close(self) -> None:
+        """Let go of files and lock."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.store.snapshot())
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self.store.shape.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder that made the vectors."""
+        return str(self.store.manifest["fingerprint"])
+
+    @property
+    def engine_state(self) -> str:
+        """``ready``, or why an exact scan answers instead of the engine."""
+        return self._searcher.state
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder inside, loaded when it is first needed. Raises EncoderError where there is none."""
+        return self.load_encoder(expect=1)
+
+    def load_encoder(self, *, expect: int, runtime: str = "auto") -> Encoder:
+        """The encoder inside, on a runtime that suits the number of pictures to come."""
+        if not (self.folder / "encoder").is_dir():
+            raise EncoderError(
+                f"the vectors of {self.folder} came from elsewhere ({self.store.manifest['encoder']})",
+                code="encoder/none",
+                hint="search it by vector or by key, or open it with encoder=",
+            )
+        loaded = Encoder.load(self.folder / "encoder", expect=expect, runtime=runtime)
+        if loaded.spec.fingerprint != self.fingerprint:
+            raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
+        self.__dict__["encoder"] = loaded
+        return loaded
+
+    # filling
+
+    def sync(
+        self,
+        root: Path,
+        *,
+        annotate: Callable[[Path], syncing.Annotation | None] | None = None,
+        drop: str = "safe",
+        limits: Limits = syncing.DEFAULT,
+        workers: int | None = None,
+        isolate: bool = False,
+        follow_links: bool = False,
+    ) -> Iterator[Event]:
+        """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
+        what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
+        options = syncing.Options(annotate, drop, limits, workers, isolate, follow_links)
+        return syncing.sync(self, Path(root), options)
+
+    def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
+        """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
+        return self.store.append(records, vectors)
+
+    def annotate(
+        self,
+        key: int,
+        *,
+        label: str | EllipsisType | None = ...,
+        captions: Sequence[str] | None = None,
+        fields: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Change what is known about an item; what is not given stays. ``label=None`` takes the label away."""
+        change = syncing.columns(label=label, captions=captions, fields=fields)
+        self.store.amend({key: change})
+
+    def delete(self, keys: Sequence[int]) -> int:
+        """Forget items (the pictures stay where they are). Returns how many there were."""
+        return self.store.delete(list(keys))
+
+    def compact(self) -> int:
+        """Give the space of deleted and replaced vectors back; returns how many there were."""
+        freed = compact(self.store)
+        self.build_engine()
+        return freed
+
+    def build_engine(self) -> bool:
+        """Bring the engine's saved index up to date; True where there was something to do."""
+        with self._search_lock:
+            return self._searcher.save(self.store.verified())
+
+    # finding
+
+    def search(self, query: Query | Source, k: int = 10) -> list[Match]:
+        """The k items most similar to the query, best first; ties by smaller key.
+
+        Fewer than k only where fewer items exist or meet the filter. Raises QueryError, PictureError, Damaged.
+        """
+        asked = query if isinstance(query, Query) else Query.like(query)
+        vector = self.vector(asked)
+        for _ in range(3):
+            hits = self.search_vectors(vector[None], k, where=asked.where)
+            keys = [int(key) for key in hits.keys[0] if key != NO_KEY]
+            found = {item.key: item for item in self.items(keys)}
+            if len(found) == len(keys):
+                break  # else a writer deleted between the two looks: look again
+        pairs = [(key, float(s)) for key, s in zip(keys, hits.scores[0], strict=False) if key in found]
+        return [Match(found[key], score, rank) for rank, (key, score) in enumerate(pairs, start=1)]
+
+    def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
+        """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
+        queries = require_unit(queries, self.dim)
+        among = self.keys(where) if where and where.conditions else None
+        with self._search_lock:
+            return self._searcher.search(self.store.verified(), queries, k, among)
+
+    def vector(self, query: Query) -> Vectors:
+        """The query as one unit vector (dim,): the weighted sum of its examples' unit vectors, made unit.
+
+        Raises QueryError (code ``query/cancelled``) where the examples cancel each other out.
+        """
+        total = np.zeros(self.dim, dtype=np.float64)
+        for source, weight in query.examples:
+            total += weight * self._vector_of(source).astype(np.float64)
+        if float(np.linalg.norm(total)) < 1e-6:
+            raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
+        result: Vectors = unit(total[None])[0]
+        return result
+
+    def _vector_of(self, source: Source) -> NDArray[np.float32]:
+        if isinstance(source, np.ndarray):
+            if source.shape != (self.dim,):
+                raise QueryError(f"a query vector has shape ({self.dim},), not {source.shape}", code="query/vector")
+            return unit(source[None])[0]
+        if isinstance(source, (int, np.integer)):
+            snapshot = self.store.verified()
+            rows = snapshot.rows_of(np.array([source], dtype=np.int64))
+            if rows[0] < 0:
+                raise QueryError(f"there is no item {source}", code="query/key")
+            return snapshot.vectors(rows)[0]
+        if isinstance(source, Image.Image):
+            picture = source.convert("RGB")
+        else:
+            content = source if isinstance(source, bytes) else read(Path(source))
+            picture = decode(content, side=self.encoder.tower.side)
+        return self.encoder.encode_images([picture])[0]
+
+    # looking
+
+    def keys(self, where: Filter | None = None) -> Keys:
+        """Keys (n,) of the items that meet a filter, sorted. Raises QueryError for a field that no item has."""
+        clause, values = (where or Filter()).sql()
+        with self.store.reading() as catalogue:
+            rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
+            if not rows and where:
+                self._require_fields(where)
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def _require_fields(self, where: Filter) -> None:
+        known = set(self.fields())
+        for field, _, _ in where.conditions:
+            if field not in known:
+                raise QueryError(
+                    f"no item has a field '{field}'", code="query/field", hint=f"there are: {', '.join(sorted(known))}"
+                )
+
+    def fields(self) -> list[str]:
+        """What can be filtered by in this collection."""
+        with self.store.reading() as catalogue:
+            own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
+        return ["key", "label", "path", "size", *sorted(row[0] for row in own)]
+
+    def items(self, keys: Sequence[int] | None = None, where: Filter | None = None) -> Iterator[Item]:
+        """Items by key (in that order, unknown ones left out), or all that meet a filter, by rising key."""
+        if keys is None:
+            keys = self.keys(where).tolist()
+        for start in range(0, len(keys), 500):
+            some = [int(k) for k in keys[start : start + 500]]
+            with self.store.reading() as catalogue:
+                rows = catalogue.all(f"SELECT {_ITEM} WHERE item.key IN ({','.join('?' * len(some))})", *some)
+            found = {row[0]: _item(row) for row in rows}
+            yield from (found[key] for key in some if key in found)
+
+    def item(self, key: int) -> Item:
+        """One item. Raises InputError (code ``item/unknown``)."""
+        for item in self.items([key]):
+            return item
+        raise InputError(f"there is no item {key}", code="item/unknown")
+
+    def roots(self) -> list[Path]:
+        """The folders that were synced into this collection."""
+        with self.store.reading() as catalogue:
+            return [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+
+    def stats(self) -> dict[str, Any]:
+        """Counts and sizes, for people and programs."""
+        snapshot = self.store.snapshot()
+        return {
+            "items": len(snapshot),
+            "dead": int(snapshot.alive.size - len(snapshot)),
+            "segments": len(snapshot.parts),
+            "generation": snapshot.generation,
+            "dim": self.dim,
+            "dtype": self.store.shape.dtype.name,
+            "encoder": self.store.manifest["encoder"],
+            "fingerprint": self.fingerprint,
+            "engine": self.engine,
+            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
+            "roots": [str(root) for root in self.roots()],
+        }
+
+
+def _item(row: tuple[Any, ...]) -> Item:
+    key, root, path, label, captions, fields = row
+    relative = Path(os.fsdecode(bytes(path)))
+    whole = Path(os.fsdecode(bytes(root))) / relative if root is not None else relative
+    return Item(key, whole, label, None, tuple(json.loads(captions)), json.loads(fields))
