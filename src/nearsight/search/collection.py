@@ -221,26 +221,25 @@ class Collection:
             total += weight * self._vector_of(source).astype(np.float64)
         if float(np.linalg.norm(total)) < 1e-6:
             raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
-        result: Vectors = unit(total[None])[0]
-        return result
+        return _first(unit(total[None]))
 
     def _vector_of(self, source: Source) -> NDArray[np.float32]:
         if isinstance(source, np.ndarray):
             if source.shape != (self.dim,):
                 raise QueryError(f"a query vector has shape ({self.dim},), not {source.shape}", code="query/vector")
-            return unit(source[None])[0]
+            return _first(unit(source[None]))
         if isinstance(source, (int, np.integer)):
             snapshot = self.store.verified()
             rows = snapshot.rows_of(np.array([source], dtype=np.int64))
             if rows[0] < 0:
                 raise QueryError(f"there is no item {source}", code="query/key")
-            return snapshot.vectors(rows)[0]
+            return _first(snapshot.vectors(rows))
         if isinstance(source, Image.Image):
             picture = source.convert("RGB")
         else:
             content = source if isinstance(source, bytes) else read(Path(source))
             picture = decode(content, side=self.encoder.tower.side)
-        return self.encoder.encode_images([picture])[0]
+        return _first(self.encoder.encode_images([picture]))
 
     # looking
 
@@ -305,6 +304,11 @@ class Collection:
             "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
             "roots": [str(root) for root in self.roots()],
         }
+
+
+def _first(vectors: Vectors) -> Vectors:
+    """(1, d) -> (d,)"""
+    return vectors.reshape(-1, vectors.shape[-1])[0, :]
 
 
 def _item(row: tuple[Any, ...]) -> Item:

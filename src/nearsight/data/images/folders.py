@@ -22,6 +22,8 @@ class Found:
     size: int
     """bytes"""
     mtime_ns: int
+    ctime_ns: int
+    """when the content or the entry last changed; the file's birth on Windows"""
     device: int
     inode: int
 
@@ -101,7 +103,9 @@ class _Walk:
                 yield _missing(path, error)
                 continue
             if stat.S_ISREG(status.st_mode):
-                yield Found(Path(path), status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+                yield Found(
+                    Path(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+                )
             elif stat.S_ISDIR(status.st_mode):
                 identity = (status.st_dev, status.st_ino)
                 if identity in above:

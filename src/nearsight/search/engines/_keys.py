@@ -78,7 +78,7 @@ class KeyMap:
     def _slots(self, distinct: Keys) -> tuple[Positions, NDArray[np.bool_]]:
         """Where each of the ascending keys stands (or would) in `_order`, and whether it does."""
         order = self._order.array
-        slots = np.searchsorted(self.keys, distinct, sorter=order)
+        slots = np.searchsorted(self.keys[order], distinct)
         known = slots < len(order)
         known[known] = self.keys[order[slots[known]]] == distinct[known]
         return slots, known
