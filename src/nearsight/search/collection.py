@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Self
@@ -42,8 +41,7 @@ class Collection:
         self.store = store
         self.folder = store.folder
         self.engine: str = store.manifest["engine"]
-        if encoder is not None:
-            self.__dict__["encoder"] = encoder
+        self._encoder = encoder
         self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
         self._search_lock = threading.Lock()
 
@@ -118,24 +116,28 @@ class Collection:
         """``ready``, or why an exact scan answers instead of the engine."""
         return self._searcher.state
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """The encoder inside, loaded when it is first needed. Raises EncoderError where there is none."""
-        return self.load_encoder(expect=1)
+        return self.encoder_for(1)
 
-    def load_encoder(self, *, expect: int, runtime: str = "auto") -> Encoder:
-        """The encoder inside, on a runtime that suits the number of pictures to come."""
-        if not (self.folder / "encoder").is_dir():
-            raise EncoderError(
-                f"the vectors of {self.folder} came from elsewhere ({self.store.manifest['encoder']})",
-                code="encoder/none",
-                hint="search it by vector or by key, or open it with encoder=",
-            )
-        loaded = Encoder.load(self.folder / "encoder", expect=expect, runtime=runtime)
-        if loaded.spec.fingerprint != self.fingerprint:
-            raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
-        self.__dict__["encoder"] = loaded
-        return loaded
+    def encoder_for(self, expect: int, runtime: str = "auto") -> Encoder:
+        """The encoder, loaded onto a runtime that suits the number of pictures to come, unless it is loaded already.
+
+        Raises EncoderError (code ``encoder/none``) where the vectors came from elsewhere, EncoderMismatch, Damaged.
+        """
+        if self._encoder is None:
+            if not (self.folder / "encoder").is_dir():
+                raise EncoderError(
+                    f"the vectors of {self.folder} came from elsewhere ({self.store.manifest['encoder']})",
+                    code="encoder/none",
+                    hint="search it by vector or by key, or open it with encoder=",
+                )
+            loaded = Encoder.load(self.folder / "encoder", expect=expect, runtime=runtime)
+            if loaded.spec.fingerprint != self.fingerprint:
+                raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
+            self._encoder = loaded
+        return self._encoder
 
     # filling
 
@@ -145,7 +147,7 @@ class Collection:
         *,
         annotate: Callable[[Path], syncing.Annotation | None] | None = None,
         drop: str = "safe",
-        limits: Limits = syncing.DEFAULT,
+        limits: Limits = syncing.DEFAULT_LIMITS,
         workers: int | None = None,
         isolate: bool = False,
         follow_links: bool = False,

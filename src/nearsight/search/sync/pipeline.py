@@ -1,0 +1,230 @@
+"""Read, hash, decode and prepare in worker threads; encode in batches; commit about once a second.
+
+A file whose hash is known is never decoded: it was moved (the key stays) or is a copy (the vector is copied).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearsight.core.errors import InputError, PictureError
+from nearsight.core.events import Encoded, Event, Skipped, Step
+from nearsight.data.images import Isolated, decode, picture_hash, read
+from nearsight.encode import Encoder
+from nearsight.search.store.store import Record
+from nearsight.search.sync.difference import STAT, Difference, Job
+from nearsight.search.sync.options import Options
+
+if TYPE_CHECKING:
+    from nearsight.search.collection import Collection
+
+_COMMIT_SECONDS = 1.0
+_COMMIT_ROWS = 4096
+_FLIGHT_BYTES = 256 << 20
+"""File bytes between reading and encoding, so that huge pictures do not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a worker made of a job: prepared pixels, or only a hash that is known already, or the reason why not."""
+
+    job: Job
+    sha256: bytes = b""
+    prepared: NDArray[Any] | None = None
+    error: PictureError | None = None
+
+
+class Pipeline:
+    """One run over the jobs of a `Difference`. `counts` is added to as work is committed."""
+
+    def __init__(
+        self, collection: Collection, difference: Difference, options: Options, counts: dict[str, int]
+    ) -> None:
+        self.collection, self.store = collection, collection.store
+        self.difference, self.options, self.counts = difference, options, counts
+        self._claimed: set[bytes] = set()
+        self._claim = threading.Lock()
+        self._waiting: dict[bytes, list[Job]] = {}
+        self._failed: dict[bytes, PictureError] = {}
+        self._pending: list[tuple[Record, NDArray[np.float32], int | None]] = []
+        self._amends: dict[int, dict[str, Any]] = {}
+        self._skips: list[tuple[Job, str, str, str]] = []
+        self._flushed = time.monotonic()
+
+    def run(self, total: int) -> Iterator[Event]:
+        """Encode and commit everything; closed early, what is encoded is committed first."""
+        encoder = self.collection.encoder_for(total)
+        try:
+            yield from self._run(encoder, total)
+        except (GeneratorExit, KeyboardInterrupt):
+            self._flush()
+            raise
+
+    def _run(self, encoder: Encoder, total: int) -> Iterator[Event]:
+        size, done, batch = encoder.tower.batch, 0, []
+        for look in self._looks(encoder):
+            done += 1
+            if look.error is not None:
+                yield from self._fail(look, look.error)
+            elif look.sha256 in self._failed:
+                yield self._skip(look.job, self._failed[look.sha256])
+            elif look.prepared is not None:
+                batch.append(look)
+            elif not self._recognise(look):
+                self._waiting.setdefault(look.sha256, []).append(look.job)
+            if len(batch) >= size:
+                yield from self._encode(batch, encoder)
+                batch = []
+            if time.monotonic() - self._flushed > _COMMIT_SECONDS or len(self._pending) >= _COMMIT_ROWS:
+                yield from self._commit(done, total)
+        if batch:
+            yield from self._encode(batch, encoder)
+        yield from self._commit(done, total)
+
+    def _looks(self, encoder: Encoder) -> Iterator[_Look]:
+        """Jobs in their order, looked into ahead by worker threads, a bounded number (and bytes) at a time."""
+        workers = self.options.workers or os.cpu_count() or 1
+        ahead = 2 * encoder.tower.batch + workers
+        flight: deque[tuple[Future[_Look], int]] = deque()
+        flying = 0
+        with contextlib.ExitStack() as stack:
+            isolated = stack.enter_context(Isolated(workers)) if self.options.isolate else None
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="nearsight-decode")
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            for job in self.difference.jobs():
+                while flight and (len(flight) >= ahead or flying > _FLIGHT_BYTES):
+                    future, weight = flight.popleft()
+                    flying -= weight
+                    yield future.result()
+                flight.append((pool.submit(self._look, job, encoder, isolated), job.stat[0]))
+                flying += job.stat[0]
+            while flight:
+                yield flight.popleft()[0].result()
+
+    def _look(self, job: Job, encoder: Encoder, isolated: Isolated | None) -> _Look:
+        """In a worker: read, hash, and unless the hash is known or another worker has it, decode and prepare."""
+        digest = b""
+        try:
+            content = read(self.difference.root / os.fsdecode(job.path), self.options.limits)
+            digest = picture_hash(content)
+            with self.store.reading() as catalogue:
+                known = catalogue.one("SELECT key FROM item WHERE sha256=? LIMIT 1", digest) is not None
+            with self._claim:
+                known = known or digest in self._claimed
+                self._claimed.add(digest)
+            if known:
+                return _Look(job, digest)
+            unpack = decode if isolated is None else isolated.decode
+            picture = unpack(content, limits=self.options.limits, side=encoder.tower.side)
+            return _Look(job, digest, encoder.prepare(picture))
+        except PictureError as error:
+            return _Look(job, digest, error=error)
+
+    def _encode(self, batch: Sequence[_Look], encoder: Encoder) -> Iterator[Event]:
+        try:
+            vectors = encoder.encode_prepared([look.prepared for look in batch if look.prepared is not None])
+        except InputError:  # one vector without a direction must not take the batch with it
+            if len(batch) == 1:
+                error = PictureError("the encoder gives no vector for it", code="picture/no-vector")
+                yield from self._fail(batch[0], error)
+            else:
+                for look in batch:
+                    yield from self._encode([look], encoder)
+            return
+        for look, vector in zip(batch, vectors, strict=True):
+            self._put(look.job, look.sha256, vector)
+            for copy in self._waiting.pop(look.sha256, []):
+                self._put(copy, look.sha256, vector)
+                self.counts["copied"] += 1
+
+    def _recognise(self, look: _Look) -> bool:
+        """A file whose content is in the collection: touched, moved or a copy. False: its vector is on its way."""
+        job = look.job
+        stat = dict(zip(STAT, job.stat, strict=True))
+        if job.key is not None and job.sha256 == look.sha256:
+            self._amends[job.key] = stat
+            self.counts["touched"] += 1
+            return True
+        if job.key is None:
+            for key in self.difference.vacated(look.sha256):
+                if key not in self._amends:
+                    self._amends[key] = {"path": job.path, **stat}
+                    self.counts["moved"] += 1
+                    return True
+        vector = self._known_vector(look.sha256)
+        if vector is None:
+            return False
+        self._put(job, look.sha256, vector)
+        self.counts["copied"] += 1
+        return True
+
+    def _known_vector(self, sha256: bytes) -> NDArray[np.float32] | None:
+        with self.store.reading() as catalogue:
+            twin = catalogue.one("SELECT key FROM item WHERE sha256=? LIMIT 1", sha256)
+        if twin is not None:
+            snapshot = self.store.verified()
+            vectors: NDArray[np.float32] = snapshot.vectors(snapshot.rows_of(np.array([twin], dtype=np.int64)))
+            return vectors[0, :]
+        return next((vector for record, vector, _ in self._pending if record.sha256 == sha256), None)
+
+    def _put(self, job: Job, sha256: bytes, vector: NDArray[np.float32]) -> None:
+        known: dict[str, Any] = {}
+        if job.key is not None:
+            item = self.collection.item(job.key)
+            known = {"label": item.label, "captions": item.captions, "fields": item.fields}
+        note = self.options.annotate(Path(os.fsdecode(job.path))) if self.options.annotate else None
+        if note is not None:
+            known = {"label": note.label, "captions": note.captions, "fields": note.fields}
+        record = Record(job.path, self.difference.root_id, sha256, *job.stat, **known)
+        self._pending.append((record, vector, job.key))
+
+    def _fail(self, look: _Look, error: PictureError) -> Iterator[Event]:
+        """A picture cannot be used, nor can the copies of it that wait for its vector."""
+        if look.sha256:
+            self._failed[look.sha256] = error
+        for job in (look.job, *self._waiting.pop(look.sha256, [])):
+            yield self._skip(job, error)
+
+    def _skip(self, job: Job, error: PictureError) -> Skipped:
+        self.counts["skipped"] += 1
+        why = error.message
+        if job.key is None:
+            self._skips.append((job, error.code, error.message, error.hint))
+        else:
+            why += " (its earlier version stays in the collection)"
+        return Skipped(str(self.difference.root / os.fsdecode(job.path)), error.code, why, error.hint)
+
+    def _flush(self) -> int:
+        """Commit what is pending; how many vectors that were."""
+        pending, amends, skips = self._pending, self._amends, self._skips
+        self._pending, self._amends, self._skips = [], {}, []
+        if amends:
+            self.store.amend(amends)
+        if pending:
+            vectors = np.stack([vector for _, vector, _ in pending])
+            self.store.append([r for r, _, _ in pending], vectors, replacing=[key for _, _, key in pending])
+            updated = sum(key is not None for _, _, key in pending)
+            self.counts["updated"] += updated
+            self.counts["added"] += len(pending) - updated
+        if skips:
+            self.difference.remember_skips(skips)
+        self._flushed = time.monotonic()
+        return len(pending)
+
+    def _commit(self, done: int, total: int) -> Iterator[Event]:
+        count = self._flush()
+        if count:
+            yield Encoded(count)
+        yield Step("encode", done, total)
