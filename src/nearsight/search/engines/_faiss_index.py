@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import faiss
+import faiss as _faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +21,8 @@ from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked
 from nearsight.core.errors import EngineError
 from nearsight.search.engines._blocks import ROWS, SLACK, Blocks, Chunk, multiply, nothing
 from nearsight.search.engines._keys import KeyMap, Positions, require_queries, require_rows
+
+faiss: Any = _faiss  # the stubs it ships know a part of it only
 
 PER_CENTROID = 39
 """Vectors for each centroid below which FAISS calls a clustering badly founded (its ``min_points_per_centroid``)."""
@@ -135,10 +137,7 @@ class FaissIndex:
         with open(path, "wb") as file:
             file.write(_MAGIC)
             head = {"factory": self._plan.factory, "dim": self._plan.dim, "trained": waiting is None}
-            if waiting is None:
-                rows = len(self._keys)
-            else:
-                rows = len(waiting)
+            rows = len(self._keys) if waiting is None else len(waiting)
             file.write(json.dumps(head | {"rows": rows}).encode() + b"\n")
             if waiting is None:
                 file.write(self._keys.keys.data)
@@ -329,9 +328,10 @@ def _centroids(core: Any) -> int:
 def _oversample(index: Any, core: Any) -> float:
     """Candidates for each wanted one, so that exact re-scoring finds what the codes confused."""
     codes = faiss.downcast_index(core.storage) if isinstance(core, faiss.IndexHNSW) else core
-    if isinstance(codes, faiss.IndexFlat | faiss.IndexIVFFlat):
-        return 1.0 if index is core else 4.0
-    return 2.0 if isinstance(codes, faiss.IndexScalarQuantizer | faiss.IndexIVFScalarQuantizer) else 10.0
+    if core.d == index.d and isinstance(codes, faiss.IndexFlat | faiss.IndexIVFFlat):
+        return 1.0
+    eight = isinstance(codes, faiss.IndexScalarQuantizer | faiss.IndexIVFScalarQuantizer) and codes.sq.bits >= 8
+    return 2.0 if core.d == index.d and eight else 10.0
 
 
 def _guarded(call: Any, *arguments: Any, **named: Any) -> Any:

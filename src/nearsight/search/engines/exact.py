@@ -1,4 +1,4 @@
-"""Every vector is looked at, in numpy: one matrix product a block. The reference that the other engines are judged by."""
+"""Every vector is looked at, in numpy: one matrix product a block of rows, which stay where they are."""
 
 from __future__ import annotations
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import faiss
+import faiss as _faiss
 import numpy as np
 
 from nearsight.core.arrays import NO_KEY, Scores, Vectors
 from nearsight.search.engines._blocks import Blocks, Chunk, keep_best, nothing
 from nearsight.search.engines._faiss_index import FaissIndex, Plan
 from nearsight.search.engines._keys import Positions
+
+faiss: Any = _faiss  # the stubs it ships know a part of it only
 
 
 def brute_force(queries: Vectors, chunks: Iterable[Chunk], m: int) -> tuple[Scores, Positions]:
@@ -29,10 +31,7 @@ def brute_force(queries: Vectors, chunks: Iterable[Chunk], m: int) -> tuple[Scor
     for rows, at, counts in chunks:
         n = min(m, len(rows))
         scores, found = np.empty((len(queries), n), np.float32), np.empty((len(queries), n), np.int64)
-        selector: Any = None
-        if counts is not None:
-            bits = np.packbits(counts, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bits)
+        selector = None if counts is None else faiss.IDSelectorBitmap(np.packbits(counts, bitorder="little"))
         faiss.knn_inner_product(
             faiss.swig_ptr(queries),
             faiss.swig_ptr(rows),
