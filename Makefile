@@ -1,0 +1,47 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each makes what it needs under $(VENV).
+VENV ?= .venv
+PYTHON ?= python3
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+PYTEST = $(VENV)/bin/python -m pytest
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(VENV)/.demo  ## draw a collection, index it, search it, measure it (offline, no torch)
+	$(VENV)/bin/nearsight demo
+
+test: $(VENV)/.test  ## the tests that need no data and no torch
+	$(PYTEST) -n 2 -m "not real and not slow"
+
+test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, long ones
+	$(PYTEST) -n 2 -m "real or slow or torch"
+
+check: $(VENV)/.dev  ## format, lint, types
+	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.all  ## every figure of docs/results (long)
+	$(VENV)/bin/python -m benchmarks.foundation
+
+clean:
+	rm -rf $(VENV) demo build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[classic]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[test]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	touch $@
+
+$(VENV)/.all: pyproject.toml | $(VENV)/bin/python
+	$(PIP) -e '.[all,dev]'
+	touch $@
