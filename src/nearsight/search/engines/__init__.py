@@ -16,7 +16,7 @@ ENGINES = Catalogue("nearsight.search.engines", "engine")
 
 
 class Engine(Protocol):
-    """Vectors by key, searched by inner product (cosine: all vectors are unit).
+    """Vectors by key, searched by inner product (cosine: all vectors are unit). Any int64 is a key but -1.
 
     Every engine replaces known keys on `add`, forgets on `remove`, and restricts to `among`, whatever its index can do
     by itself (tombstones and over-fetching where it cannot). Not thread-safe for writing; many threads may search.
@@ -36,9 +36,12 @@ class Engine(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add (n,) keys with (n, dim) float32 or float16 rows; a known key is replaced. Trains itself the first time.
+        """Add (n,) keys with (n, dim) float32 or float16 rows; a known key is replaced, and of a key that comes twice
+        the last row lives. An engine that learns does so by itself, once it has enough vectors.
 
-        An engine with ``derived = False`` may keep a reference to `vectors` (a memory map): they never change.
+        An engine with ``derived = False`` may keep a reference to `vectors` (a memory map): they never change. Large
+        arrays stay where they are; those below some thousands of rows may be joined by copying. Raises EngineError
+        (code ``engine/rows``) for other shapes or types, or the key -1, and then has added nothing.
         """
         ...
 
@@ -49,15 +52,20 @@ class Engine(Protocol):
     def search(self, queries: Vectors, k: int, *, among: Keys | None = None) -> Hits:
         """(q, dim) -> Hits (q, k). With `among`, only those keys are found (unknown ones ignored; empty: nothing).
 
-        Ties: smaller key first where the engine sees the tie. An empty engine gives empty places. Raises EngineError
-        for k < 1 or queries of another dimension or not finite.
+        Each query gets min(k, living keys allowed) hits, from an approximate engine too. Ties: smaller key first where
+        the engine sees the tie; an exact engine sees every tie of scores in float64 rounded to float32, and ranks the
+        same for every batch size. Raises EngineError (code ``engine/query``) for k < 1 or queries of another dimension
+        or not finite.
         """
         ...
 
     def save(self, path: Path) -> None:
-        """Write one file at `path` (the caller fsyncs, checksums and renames it)."""
+        """Write one file at `path` (the caller fsyncs, checksums and renames it). Only where `derived`: else EngineError."""
         ...
 
     def load(self, path: Path) -> None:
-        """Take back what `save` wrote, on an engine just built with the same address and dim."""
+        """Take back what `save` wrote, on an engine just built with the same address and dim.
+
+        Raises EngineError (code ``engine/file``) for anything else, and is then as it was.
+        """
         ...

@@ -56,7 +56,7 @@ class Plan:
                 raise EngineError(f"faiss/{factory} has no option '{name}'", code="engine/option")
             if value < (0 if name == "seed" else 1) or value > 2**31 - 1:
                 raise EngineError(f"{name}={value} is out of range", code="engine/option")
-        centroids = _centroids(core)
+        centroids = _centroids(index, core)
         needed = 0 if index.is_trained else PER_CENTROID * centroids
         if _AUTO.search(factory):  # from here on 4 sqrt(n) lists have enough vectors each
             needed = max(needed, (4 * PER_CENTROID) ** 2)
@@ -318,11 +318,16 @@ def innermost(index: Any) -> Any:
     return index
 
 
-def _centroids(core: Any) -> int:
+def _centroids(index: Any, core: Any) -> int:
     """The largest clustering that training runs."""
-    lists = core.nlist if isinstance(core, faiss.IndexIVF) else 1
-    pq = getattr(faiss.downcast_index(core.storage) if isinstance(core, faiss.IndexHNSW) else core, "pq", None)
-    return max(lists, pq.ksub if pq is not None else 1, 256 if isinstance(core, faiss.IndexAdditiveQuantizer) else 1)
+    codes = faiss.downcast_index(core.storage) if isinstance(core, faiss.IndexHNSW) else core
+    sizes = [1, getattr(core, "nlist", 1), getattr(getattr(codes, "pq", None), "ksub", 1)]
+    if isinstance(codes, faiss.IndexAdditiveQuantizer):
+        sizes.append(256)
+    if isinstance(index, faiss.IndexPreTransform):  # OPQ learns its rotation by a code of 8 bits, whatever follows
+        chain = [faiss.downcast_VectorTransform(index.chain.at(i)) for i in range(index.chain.size())]
+        sizes += [256 for step in chain if isinstance(step, faiss.OPQMatrix)]
+    return max(sizes)
 
 
 def _oversample(index: Any, core: Any) -> float:
