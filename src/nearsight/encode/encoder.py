@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ class ImageTower(Protocol):
 
     address: str
     """The component address that builds this tower again, options included (``colour?bins=8``)."""
+    loader: str
+    """The address of the tower that takes back what `files` gives: its own, or ``exported`` for a network."""
     dim: int
     """Length of the vectors."""
     side: int
@@ -66,6 +69,15 @@ class ImageTower(Protocol):
         ...
 
 
+@runtime_checkable
+class Runnable(Protocol):
+    """A tower that a runtime runs."""
+
+    def choose_runtime(self, runtime: str, expect: int) -> None:
+        """``auto`` or a runtime's address; `expect` pictures are coming."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
     """What an encoder is: the address of its tower, the vectors' length, what it takes, and its fingerprint."""
@@ -88,7 +100,7 @@ class Encoder:
         """Raises EncoderError (code ``encoder/unfitted``) before a tower that learns was fitted."""
         if not self.tower.fitted:
             raise EncoderError(
-                f"{self.tower.address} learns a codebook from pictures and has not seen any",
+                f"{self.tower.address} learns from pictures and has not seen any",
                 code="encoder/unfitted",
                 hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
             )
@@ -99,8 +111,20 @@ class Encoder:
         )
 
     def fit(self, pictures: Iterable[Image.Image]) -> Self:
-        """Let the tower learn from pictures where it has something to learn."""
+        """Let the tower learn from pictures where it has something to learn.
+
+        It reads no more of them than it needs, so give them in random order, decoded as they are asked for.
+        """
         self.tower.fit(pictures)
+        return self
+
+    def use(self, runtime: str = "auto", *, expect: int = 1000) -> Self:
+        """Choose what runs a network, for `expect` pictures to come; nothing to choose for other towers.
+
+        ``auto`` measures once for this encoder on this machine if the work is worth it, and remembers.
+        """
+        if isinstance(self.tower, Runnable):
+            self.tower.choose_runtime(runtime, expect)
         return self
 
     def prepare(self, picture: Image.Image) -> NDArray[Any]:
@@ -115,15 +139,23 @@ class Encoder:
 
     def encode_images(self, images: Iterable[Image.Image]) -> Vectors:
         """RGB pictures -> (n, dim) unit vectors, in batches of the tower's own size."""
-        prepared = [self.prepare(picture) for picture in images]
-        size = self.tower.batch
-        parts = [self.encode_prepared(prepared[i : i + size]) for i in range(0, len(prepared), size)]
+        coming, parts = iter(images), []
+        while batch := [self.prepare(picture) for picture in islice(coming, self.tower.batch)]:
+            parts.append(self.encode_prepared(batch))
         return np.concatenate(parts) if parts else np.empty((0, self.tower.dim), dtype=np.float32)
 
     def save(self, folder: Path) -> None:
-        """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch."""
+        """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch.
+
+        Raises WriteFailed, and EncoderError (code ``encoder/export``) for a network that does not become a graph.
+        """
         spec = self.spec
-        meta = {"address": spec.address, "dim": spec.dim, "fingerprint": spec.fingerprint, "identity": spec.identity}
+        meta = {
+            "address": self.tower.loader,
+            "dim": spec.dim,
+            "fingerprint": spec.fingerprint,
+            "identity": spec.identity,
+        }
         write_artefact(folder, FORMAT, VERSION, meta, self.tower.files())
 
     @classmethod
@@ -134,10 +166,8 @@ class Encoder:
         """
         found = read_artefact(folder, FORMAT, VERSION)
         tower = cast(ImageTower, TOWERS.build(found.meta["address"]))
-        if hasattr(tower, "choose_runtime"):
-            tower.choose_runtime(runtime, expect)
         tower.restore(folder)
-        encoder = cls(tower)
+        encoder = cls(tower).use(runtime, expect=expect)
         if encoder.spec.fingerprint != found.meta["fingerprint"]:
             raise EncoderError(f"the encoder in {folder} gives other vectors than when saved", code="encoder/changed")
         return encoder

@@ -34,6 +34,10 @@ class Colour:
         return f"colour?bins={self.bins}&grid={self.grid}"
 
     @property
+    def loader(self) -> str:
+        return self.address
+
+    @property
     def dim(self) -> int:
         return self.grid * self.grid * self.bins * 16
 

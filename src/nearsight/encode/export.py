@@ -1,0 +1,159 @@
+"""torch modules to ONNX graphs that take uint8 pixels; what of torch the towers need, in one place."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearsight.core.errors import EncoderError, MissingExtra
+from nearsight.encode.golden import Golden
+from nearsight.encode.graph import require_plain
+from nearsight.encode.preprocess import Preprocess
+from nearsight.encode.runtimes import RUNTIMES
+
+OPSET = 18
+
+
+def need_torch(purpose: str) -> Any:
+    """The package torch. Raises MissingExtra."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra.of("torch", "models", purpose) from error
+    return torch
+
+
+def pixel_network(network: Any, preprocess: Preprocess) -> Any:
+    """A module (n, size, size, 3) uint8 -> (n, dim) float32: cast, normalise, transpose, `network`."""
+    torch = need_torch("a network")
+
+    class Pixels(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            mean, std = (torch.tensor(v, dtype=torch.float64) for v in (preprocess.mean, preprocess.std))
+            self.network = network
+            self.register_buffer("scale", (1 / (255 * std)).float().reshape(3, 1, 1))
+            self.register_buffer("shift", (-mean / std).float().reshape(3, 1, 1))
+
+        def forward(self, pixels: Any) -> Any:
+            return self.network(pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift)
+
+    return Pixels().eval()
+
+
+def tensors_of(module: Any) -> dict[str, NDArray[Any]]:
+    """The state dict as numpy arrays, without batch norm's counters, which no vector depends on."""
+    return {
+        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+        for name, tensor in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def load_weights(module: Any, path: Path, unused: Iterable[str] = ()) -> None:
+    """Put the state dict in `path` (.safetensors, or anything torch loads with weights_only) into `module`.
+
+    Every tensor must be there, of its shape and finite, and nothing else but layers named in `unused` (a classifier
+    that was taken off). Raises EncoderError (code ``encoder/weights``).
+    """
+    found = _state_dict(path)
+    wanted = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for prefix in ("module.", "_orig_mod."):  # DataParallel, torch.compile
+        if found and all(k.startswith(prefix) for k in found):
+            found = {k.removeprefix(prefix): v for k, v in found.items()}
+    spare = tuple(f"{layer}." for layer in unused)
+    extra = sorted(k for k in found if k not in module.state_dict() and not k.startswith(spare))
+    wrong = [f"without {k}" for k in sorted(wanted.keys() - found.keys())] + [f"with an unknown {k}" for k in extra]
+    for name in sorted(wanted.keys() & found.keys()):
+        if found[name].shape != wanted[name].shape:
+            wrong.append(f"with {name} of shape {tuple(found[name].shape)} instead of {tuple(wanted[name].shape)}")
+        elif found[name].is_floating_point() and not bool(found[name].isfinite().all()):
+            wrong.append(f"with {name} not finite")
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise EncoderError(
+            f"{path} is not this network's state dict: {', '.join(wrong[:5])}{more}",
+            code="encoder/weights",
+            hint="name the network that the weights were trained with",
+        )
+    module.load_state_dict({k: found[k] for k in wanted}, strict=False)
+
+
+def _state_dict(path: Path) -> dict[str, Any]:
+    torch = need_torch("loading weights")
+    if not path.is_file():
+        raise EncoderError(f"there are no weights at {path}", code="encoder/weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                found: Any = load_file(path)
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, ValueError, RuntimeError, EOFError, KeyError) as error:
+        raise EncoderError(
+            f"{path} holds no weights that can be loaded without running code: {str(error).splitlines()[0]}",
+            code="encoder/weights",
+            hint="save the state dict: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')",
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not all(isinstance(v, torch.Tensor) for v in found.values()):
+        raise EncoderError(f"{path} holds no state dict", code="encoder/weights")
+    return dict(found)
+
+
+def export(pixels: Any, size: int, golden: Golden) -> bytes:
+    """A `pixel_network` as an ONNX graph with a free batch size, proven on `golden` before anyone sees it.
+
+    Raises EncoderError (code ``encoder/export``), MissingExtra.
+    """
+    torch = need_torch("exporting an encoder")
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra.of("onnxscript", "models", "exporting an encoder") from error
+    device = next((p.device for p in pixels.parameters()), "cpu")
+    example = torch.tensor(golden.inputs[:2], device=device)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about torch's own insides
+            program = torch.onnx.export(
+                pixels.eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("n")},),
+                input_names=["pixels"],
+                output_names=["vectors"],
+                external_data=False,
+                verbose=False,
+            )
+        graph: bytes = program.model_proto.SerializeToString()
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
+        raise EncoderError(f"torch cannot export this network: {error}", code="encoder/export") from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    require_plain(graph)
+    runner = RUNTIMES.build("onnxruntime").open(graph)
+    alone = [runner(golden.inputs[i : i + 1]) for i in range(len(golden.inputs))]  # the batch size must not matter
+    if why := golden.failure(runner(golden.inputs)) or golden.failure(np.concatenate(alone)):
+        raise EncoderError(f"the exported graph is not the network: {why}", code="encoder/export")
+    return graph

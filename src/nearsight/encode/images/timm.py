@@ -1,0 +1,101 @@
+"""The networks of timm, named as timm names them: ``timm/resnet50.a1_in1k``, ``timm/vit_small_patch16_224``.
+
+The vector is the pooled features before the classifier. Weights are timm's own (downloaded once), or a file:
+``?weights=PATH`` with the layers' own names. Preprocessing is that of the weights in timm's catalogue unless an option
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from nearsight.core.errors import EncoderError, MissingExtra, Unreachable, UnknownName
+from nearsight.encode.export import load_weights, need_torch
+from nearsight.encode.network import TorchTower, address_of, require_network
+from nearsight.encode.preprocess import Preprocess
+
+
+def build(
+    variant: str | None = None,
+    *,
+    pretrained: bool = True,
+    weights: str = "",
+    seed: int = 0,
+    size: int = 0,
+    resize: int = 0,
+    fit: str = "",
+    interpolation: str = "",
+    mean: str = "",
+    std: str = "",
+    keep_weights: bool = False,
+) -> TorchTower:
+    """`variant`: the network. `pretrained=false` without `weights` draws random ones from `seed`.
+
+    Raises UnknownName, MissingExtra, Unreachable (no internet), EncoderError (code ``encoder/weights``), InputError.
+    """
+    torch = need_torch("timm/NAME")
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtra.of("timm", "models", "timm/NAME") from error
+    plain = (variant or "").split(".")[0]
+    require_network("timm", plain, timm.list_models())
+    variant = variant or plain
+    download = pretrained and not weights
+    if download and not timm.is_model_pretrained(variant):
+        raise UnknownName(
+            f"timm has no pretrained weights called '{variant}'",
+            hint=f"there are: {', '.join(timm.list_pretrained(plain + '.*')[:8]) or 'none; give ?weights=PATH'}",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = timm.create_model(variant, pretrained=download, num_classes=0, **_sized(plain, size, timm))
+        except OSError as error:
+            raise Unreachable(
+                f"the weights of timm/{variant} cannot be downloaded: {error}",
+                hint="give a state dict with ?weights=PATH, or try again with a connection",
+            ) from error
+        except RuntimeError as error:
+            raise UnknownName(f"timm cannot make '{variant}': {error}") from error
+    if weights:
+        named = network.pretrained_cfg.get("classifier") or ()
+        load_weights(network, Path(weights), unused=[named] if isinstance(named, str) else named)
+    own = _preprocess(timm.data.resolve_data_config({}, model=network), variant)
+    preprocess = own.changed(size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std)
+    options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "size": size,
+               "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std,
+               "keep_weights": keep_weights}  # fmt: skip
+    return TorchTower(
+        address_of("timm", variant, build, options),
+        network,
+        preprocess,
+        {"tower": "timm", "network": variant},
+        keep_weights=keep_weights,
+    )
+
+
+def _sized(plain: str, size: int, timm: Any) -> dict[str, int]:
+    """Transformers with fixed positions must be told of another size when they are made."""
+    cfg = timm.models.get_pretrained_cfg(plain)
+    return {"img_size": size} if size and cfg is not None and cfg.fixed_input_size else {}
+
+
+def _preprocess(config: dict[str, Any], variant: str) -> Preprocess:
+    """timm's evaluation transform as plain data (timm.data.transforms_factory.transforms_imagenet_eval)."""
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width or config["crop_mode"] not in ("center", "squash"):
+        raise EncoderError(
+            f"timm/{variant} takes pictures in a way that nearsight does not offer: {config}",
+            code="encoder/preprocess",
+        )
+    return Preprocess(
+        size=height,
+        resize=max(height, math.floor(height / config["crop_pct"])),
+        fit="squash" if config["crop_mode"] == "squash" else "crop",
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )

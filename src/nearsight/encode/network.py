@@ -1,0 +1,161 @@
+"""Towers that are networks: a module while it is trained, an ONNX graph once it is saved.
+
+Both show the network the same pixels, so both have one identity: the network's name, its weights (sha256 over the
+tensors, wherever they came from) and its preprocessing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nearsight.core.errors import EncoderError, UnknownName
+from nearsight.encode.choose import open_network
+from nearsight.encode.export import export, pixel_network, tensors_of
+from nearsight.encode.golden import Golden, golden_pictures
+from nearsight.encode.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from nearsight.encode.runtimes import Runner
+
+GRAPH, GOLDEN, FACTS, WEIGHTS = "model.onnx", "golden.safetensors", "network.json", "weights.safetensors"
+
+
+class NetworkTower:
+    """What both kinds share. A runtime is opened at the first `forward`: opening an encoder costs nothing."""
+
+    loader = "exported"
+    takes: ClassVar[str]
+    batch = 16
+    """Larger batches gained nothing on processors, and smaller ones answer sooner (docs/results)."""
+    address: str
+    dim: int
+    preprocess: Preprocess
+
+    def __init__(self, runtime: str) -> None:
+        self._runtime, self._expect = runtime, 1
+        self._runner: Runner | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def side(self) -> int:
+        return self.preprocess.resize
+
+    def choose_runtime(self, runtime: str, expect: int) -> None:
+        """``auto`` or a runtime's address, and how many pictures are coming; takes effect at the next `forward`."""
+        self._runtime, self._expect, self._runner = runtime, expect, None
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        return self.preprocess(picture)
+
+    def forward(self, prepared: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        with self._lock:
+            if self._runner is None:
+                mark = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+                self._runner = open_network(
+                    self._runtime, self._network(), self.takes, mark, self._golden(), self._expect
+                )
+            runner = self._runner
+        return runner(np.stack(prepared))
+
+    def fit(self, pictures: Iterable[Image.Image]) -> None:
+        return None
+
+    def identity(self) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def _network(self) -> Any:
+        raise NotImplementedError
+
+    def _golden(self) -> Golden:
+        raise NotImplementedError
+
+
+class TorchTower(NetworkTower):
+    """A torch module, (n, 3, size, size) normalised pixels -> (n, dim), with its preprocessing.
+
+    `facts` (JSON-able) name the network for people and for the identity. `module` belongs to the tower from here on,
+    in eval mode; who trains it makes a new tower afterwards, because an identity does not change.
+    `keep_weights`: `files` brings the state dict too, for training to go on from the folder.
+    """
+
+    takes = "module"
+    fitted = True
+
+    def __init__(
+        self, address: str, module: Any, preprocess: Preprocess, facts: Mapping[str, Any], *, keep_weights: bool = False
+    ) -> None:
+        super().__init__("torch")
+        self.address, self.module, self.preprocess = address, module.eval(), preprocess
+        self._keep_weights = keep_weights
+        digest = hashlib.sha256()
+        for name, tensor in sorted(tensors_of(module).items()):
+            digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+            digest.update(np.ascontiguousarray(tensor).data)
+        self._identity = {**facts, "weights": digest.hexdigest(), "preprocess": preprocess.facts()}
+        self._pixels = pixel_network(module, preprocess)
+        self._reference: Golden | None = None
+        import torch
+
+        with torch.inference_mode():
+            answer = self._pixels(torch.zeros((1, preprocess.size, preprocess.size, 3), dtype=torch.uint8))
+        if answer.ndim != 2:
+            raise EncoderError(f"{address} gives {tuple(answer.shape)} for one picture, not (1, dim)", code="encoder")
+        self.dim = int(answer.shape[1])
+
+    def identity(self) -> Mapping[str, Any]:
+        return self._identity
+
+    def files(self) -> Mapping[str, bytes | Path]:
+        """The exported graph, what it must answer, and what surrounds it. Raises EncoderError (``encoder/export``)."""
+        graph = export(self._pixels, self.preprocess.size, self._golden())
+        facts = {"dim": self.dim, "identity": self._identity, "preprocess": self.preprocess.facts()}
+        files = {GRAPH: graph, GOLDEN: self._golden().to_bytes(), FACTS: json.dumps(facts, indent=1).encode()}
+        if self._keep_weights:
+            from safetensors.numpy import save
+
+            files[WEIGHTS] = save(tensors_of(self.module))
+        return files
+
+    def restore(self, folder: Path) -> None:
+        raise EncoderError(f"{self.address} is made from weights, not restored from an encoder folder")
+
+    def _network(self) -> Any:
+        return self._pixels
+
+    def _golden(self) -> Golden:
+        if self._reference is None:
+            import torch
+
+            inputs = golden_pictures(self.preprocess.size)
+            device = next((p.device for p in self._pixels.parameters()), "cpu")
+            with torch.inference_mode():
+                answer = self._pixels(torch.tensor(inputs, device=device)).float().cpu().numpy()
+            self._reference = Golden(inputs, answer)
+        return self._reference
+
+
+def require_network(library: str, name: str | None, names: Sequence[str]) -> str:
+    """`name` where the library has it. Raises UnknownName with the nearest ones."""
+    if name and name in names:
+        return name
+    near = difflib.get_close_matches(name or "", names, 3) or list(names[:3])
+    said = f"{library} has no network called '{name}'" if name else f"which of {library}'s networks?"
+    raise UnknownName(said, hint=f"for instance {', '.join(f'{library}/{n}' for n in near)}")
+
+
+def address_of(library: str, variant: str, build: Callable[..., Any], options: Mapping[str, Any]) -> str:
+    """The address that gives `options` to `build` again, defaults left out."""
+    usual = inspect.signature(build).parameters
+    said = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items() if v != usual[k].default]
+    return f"{library}/{variant}" + (f"?{'&'.join(said)}" if said else "")
