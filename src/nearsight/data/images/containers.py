@@ -211,10 +211,10 @@ def boxes(data: bytes) -> bytes:
     In these formats the turn is a property of the image and applied by the decoder; EXIF's own must be ignored
     (ISO/IEC 23008-12, 6.5.10).
     """
-    at, first_media = 0, len(data)
+    at, media, seen = 0, len(data), set[bytes]()
     for _ in range(PARTS):
         if at + 8 > len(data):
-            break
+            raise refusal("truncated")
         length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if length == 1:
             length = int.from_bytes(data[at + 8 : at + 16], "big")
@@ -222,9 +222,12 @@ def boxes(data: bytes) -> bytes:
             length = len(data) - at
         if length < 8:
             raise refusal("damaged", "a box without a length")
+        if at + length > len(data):
+            raise refusal("truncated")
         if name == b"mdat":
-            first_media = min(first_media, at)
+            media = min(media, at)
+        seen.add(name)
         at += length
-    if at != len(data):
-        raise refusal("truncated" if at > len(data) else "damaged")
-    return _EXIF_ITEM.sub(rb"\1skip", data[:first_media]) + data[first_media:]
+        if at == len(data) or {b"meta", b"mdat"} <= seen:  # what some cameras append is not our business
+            return _EXIF_ITEM.sub(rb"\1skip", data[:media]) + data[media:]
+    raise refusal("metadata")

@@ -35,6 +35,8 @@ def tiff(data: bytes, limits: Limits) -> Bare:
     if len(data) < header:
         raise refusal("truncated")
     start = struct.unpack_from(order + word, data, header - value_bytes)[0]
+    if start < header:
+        raise refusal("damaged", "no directory")
     first = start + struct.calcsize(order + count_code)
     if first > len(data):
         raise refusal("truncated")
