@@ -3,8 +3,8 @@
 To add one, write ``datasets/NAME.py`` with a docstring and ``build(variant=None, *, root: Path | None, option=default,
 ...) -> Dataset``. `root` is the folder to look in; a set that makes its own pictures writes them below it (default: the
 user's cache folder) once, completely or not at all (see ``_made``). Keys are unique, and the same files get the same
-keys. What cannot be used is an error that names and counts it, or stands in ``Dataset.skipped`` with its reason: nothing
-is dropped silently. tests/contracts/test_datasets.py finds the file and judges it.
+keys. What cannot be used is an error that names and counts it, or stands in ``Dataset.skipped`` with its reason:
+nothing is dropped silently. tests/contracts/test_datasets.py finds the file and judges it.
 """
 
 from __future__ import annotations
@@ -135,10 +135,7 @@ def place(variant: str | None, root: Path | None, name: str) -> Path:
 
     Raises DatasetError: ``dataset/root`` (neither given), ``dataset/missing`` (nothing there).
     """
-    if variant is None:
-        path = home(root, name)
-    else:
-        path = (root or Path()) / Path(variant).expanduser()
+    path = home(root, name) if variant is None else (root or Path()) / Path(variant).expanduser()
     if not path.exists():
         raise DatasetError(f"there is no {path}", code="dataset/missing", hint="check the path and what is mounted")
     return path

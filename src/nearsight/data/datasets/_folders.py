@@ -51,7 +51,7 @@ def read_classes(folder: Path) -> Found:
         raise DatasetError(
             f"{folder} holds no class folders",
             code="dataset/layout",
-            hint="expected FOLDER/CLASS/picture or FOLDER/train/CLASS/picture; pictures without labels need no data set",
+            hint="expected FOLDER/CLASS/picture or FOLDER/train/CLASS/picture",
         )
     found: list[tuple[Path, str, str | None]] = []
     empty = []
@@ -93,8 +93,9 @@ def _files(folder: Path, skipped: list[Skipped]) -> list[Path]:
     for where, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in folders:
-            if os.path.islink(os.path.join(where, name)):
-                skipped.append(Skipped(os.path.join(where, name), "dataset/link", "a link to a folder inside a class"))
+            link = Path(where, name)
+            if link.is_symlink():
+                skipped.append(Skipped(str(link), "dataset/link", "a link to a folder inside a class"))
         for name in names:
             path = Path(where, name)
             if name.startswith("."):

@@ -1,4 +1,4 @@
-"""Handwritten digits: the 1,797 real scans that come with scikit-learn (UCI Optical Recognition, 43 writers), 10 classes.
+"""Handwritten digits, 10 classes: the 1,797 real scans that come with scikit-learn (UCI Optical Recognition).
 
 The scans are 8 x 8 with 17 levels of ink; they are written as greyscale PNG, dark ink on white, enlarged bicubically.
 """
