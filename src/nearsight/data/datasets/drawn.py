@@ -1,8 +1,8 @@
 """Scenes that we draw, offline: eight classes like the MIT split's, five true captions each, any number, any size.
 
 Coast, forest, highway, inside_city, mountain, open_country, street, tall_building, in varied light, weather, season,
-layout and content. ``drawn?n=240&size=256&seed=0`` writes JPEG once; picture i depends on seed, size and i alone. Fields
-for filters: time, weather, season, view, snow (on the ground), the kind's own facts, and a count for each kind of thing.
+layout and content. ``drawn?n=240&size=256&seed=0`` writes JPEG once; picture i depends on seed, size and i alone.
+Fields: time, weather, season, view, snow (on the ground), the kind's own facts, and a count for each kind of thing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Captioned pictures in Karpathy's JSON layout (Flickr8k, Flickr30k, COCO): ``karpathy/flickr8k``.
 
 ``images[].filename``, ``.filepath`` (COCO), ``.split``, ``.sentences[].raw``. Read from
-ROOT/NAME/dataset_NAME.json[.gz] with pictures in ROOT/NAME/images, or from any such file: ``karpathy/PATH.json``. Karpathy and Fei-Fei, CVPR 2015.
+ROOT/NAME/dataset_NAME.json[.gz] with pictures in ROOT/NAME/images, or from any such file: ``karpathy/PATH.json``.
+Karpathy and Fei-Fei, CVPR 2015.
 """
 
 from __future__ import annotations

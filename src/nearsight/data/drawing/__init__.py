@@ -1,8 +1,9 @@
 """Scenes that we draw: a description is sampled (`scene`), painted (`draw`) and put into words (`captions`).
 
 ``scene`` what is in the picture; ``light`` the colours of the hour and the weather; ``paint`` brushes and textures;
-``sky`` sky, rain, snow, fog; ``plants``, ``things``, ``walls`` what stands in it; ``land``, ``fields``, ``city``,
-``road`` the eight kinds. The same seed and index give the same picture, whatever else is drawn.
+``sky`` sky, rain, snow, fog; ``plants``, ``things``, ``vehicles``, ``buildings``, ``walls`` what stands in it;
+``land``, ``fields``, ``road``, ``houses``, ``street``, ``towers`` the eight kinds. The same seed and index give the
+same picture, whatever else is drawn.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from nearsight.data.drawing import city, fields, land, road
+from nearsight.data.drawing import fields, houses, land, road, street, towers
 from nearsight.data.drawing.light import Light, light_of
 from nearsight.data.drawing.paint import Canvas
 from nearsight.data.drawing.scene import Scene
@@ -25,11 +26,11 @@ _PAINTERS: dict[str, Callable[[Canvas, Scene, Light], None]] = {
     "coast": land.coast,
     "forest": fields.forest,
     "highway": road.highway,
-    "inside_city": city.inside_city,
+    "inside_city": houses.inside_city,
     "mountain": land.mountain,
     "open_country": fields.open_country,
-    "street": city.street,
-    "tall_building": city.tall_building,
+    "street": street.street,
+    "tall_building": towers.tall_building,
 }
 
 

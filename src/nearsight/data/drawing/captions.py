@@ -59,13 +59,13 @@ def captions(scene: Scene) -> tuple[str, ...]:
     lay = _layout(scene, chance)
     seen = f"{things} in a picture of {place}" if things else f"{place} with nobody in sight"
     empty = f"{lay}, {weather}"
+    kind = scene.kind.replace("_", " ")
     found = (
         f"{place} {time}, {weather}",
         chance.choice((seen, f"{things} {_where(scene)}")) if things else seen,
-        f"{lay} {time}" + (f", with {things}" if things and chance.random() < 0.5 else ""),
+        f"{lay} {time}" + (f", with {things}" if things and scene.kind != "tall_building" else ""),
         f"{_sky(scene, chance)} over {place}" + (f"; {things} can be seen" if things else f": {empty}"),
-        f"{scene.time}, {_short(scene)}: {scene.kind.replace('_', ' ')}"
-        + (f" with {things}" if things else f", {scene.season}"),
+        f"{scene.time}, {_short(scene)}, {kind}: {lay}",
     )
     return tuple(one[0].upper() + one[1:] + "." for one in found)
 
@@ -116,9 +116,9 @@ def _layout(scene: Scene, chance: random.Random) -> str:
     details, view = scene.details, scene.view
     if scene.kind == "coast":
         sea = {"calm": "a calm sea", "choppy": "a choppy sea"}[details["sea"]]
-        shore = {"sandy beach": "before a beach", "rocky shore": "before a rocky shore", "open sea": "without a shore"}
+        shore = {"sandy beach": " before a beach", "rocky shore": " before a rocky shore", "open sea": ""}
         far = {"open": "an open horizon", "island": "an island far off", "headland": "a rocky headland"}[details["far"]]
-        return f"{sea} {shore[details['shore']]} with {far}"
+        return f"{sea}{shore[details['shore']]} with {far}"
     if scene.kind == "forest":
         trees = {"pine": "pines", "broadleaf": "broad-leaved trees", "birch": "birches"}[details["trees"]]
         way = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
 
-from nearsight.data.drawing import plants, things
+from nearsight.data.drawing import buildings, plants, things, vehicles
 from nearsight.data.drawing.land import fliers, ground, massif, places, ridge, water
 from nearsight.data.drawing.light import RGB, Light, mix, vary
 from nearsight.data.drawing.paint import Canvas, ramp_array
@@ -59,7 +60,7 @@ def open_country(canvas: Canvas, scene: Scene, light: Light) -> None:
         if group.noun == "hot-air balloon":
             for x in places(canvas, group.count, 0.12, 0.88):
                 r = chance.uniform(0.035, 0.06)
-                things.balloon(
+                vehicles.balloon(
                     canvas, light, x, chance.uniform(0.09, max(0.1, horizon - 0.2)), r, group.colour or "red"
                 )
 
@@ -123,9 +124,9 @@ def _farm(canvas: Canvas, scene: Scene, light: Light, near: float) -> None:
         if noun == "barn":
             wall: RGB = (152, 46, 38) if colour == "red" else (112, 78, 52)
             h = chance.uniform(0.1, 0.16)
-            things.house(canvas, light, x, near + 0.02, h, wall, (82, 74, 74), 0.18, snow=scene.snowy)
+            buildings.house(canvas, light, x, near + 0.02, h, wall, (82, 74, 74), 0.18, snow=scene.snowy)
         elif noun == "windmill":
-            things.windmill(canvas, light, x, near + 0.02, chance.uniform(0.26, 0.36), 0.15)
+            buildings.windmill(canvas, light, x, near + 0.02, chance.uniform(0.26, 0.36), 0.15)
         elif noun == "tree":
             base = near + chance.uniform(0.02, 0.12)
             plants.broadleaf(canvas, scene, light, x, base, chance.uniform(0.24, 0.38), 0.12)
@@ -271,8 +272,6 @@ def _stream(canvas: Canvas, light: Light, horizon: float, way: list[tuple[float,
     canvas.image.paste(before)
     bank = light.ramp(((40, 36, 30), (84, 76, 62), (130, 122, 104)), 0.15)
     canvas.polygon_textured(_outline(canvas, way, 1.2), "rock", bank, zoom=0.5)
-    from PIL import Image, ImageDraw
-
     mask = Image.new("L", surface.size)
     ImageDraw.Draw(mask).polygon(canvas.px(_outline(canvas, way, 0.98)), fill=235)
     canvas.image.paste(surface, (0, 0), mask)
@@ -288,8 +287,6 @@ def _stream(canvas: Canvas, light: Light, horizon: float, way: list[tuple[float,
 
 def _beams(canvas: Canvas, light: Light) -> None:
     """Sunlight through the crowns."""
-    from PIL import Image, ImageDraw, ImageFilter
-
     chance, n = canvas.chance, canvas.n
     quarter = n // 4
     mask = Image.new("L", (quarter, quarter))
@@ -311,9 +308,9 @@ def _dwellers(canvas: Canvas, scene: Scene, light: Light) -> None:
     for (noun, colour), x in zip(found, spots, strict=True):
         base = horizon + (1 - horizon) * chance.uniform(0.42, 0.7)
         if noun == "deer":
-            things.beast(canvas, light, x, base, 0.13, "deer", None)
+            things.deer(canvas, light, x, base, chance.uniform(0.2, 0.26))
         elif noun == "person":
             things.person(canvas, light, x, base, 0.19, colour or "red")
         else:
-            things.tent(canvas, light, x, base + 0.06, 0.13, colour or "orange")
+            buildings.tent(canvas, light, x, base + 0.06, 0.13, colour or "orange")
     fliers(canvas, scene, light, "bird", (30, 30, 30), 0.2)

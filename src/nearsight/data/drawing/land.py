@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from nearsight.data.drawing import plants, things
+from nearsight.data.drawing import buildings, plants, things, vehicles
 from nearsight.data.drawing.light import RGB, Light, mix, vary
 from nearsight.data.drawing.paint import Canvas, ramp_array
 from nearsight.data.drawing.scene import Scene
@@ -106,7 +107,7 @@ def coast(canvas: Canvas, scene: Scene, light: Light) -> None:
     for x, colour in zip(places(canvas, len(boats), 0.16, 0.84), boats, strict=True):
         t = chance.uniform(0.12, 0.5)
         base = horizon + (1 - horizon) * t * floor * 0.7
-        things.sailing_boat(canvas, light, x, base, 0.07 + 0.2 * t, colour, 0.5 * (1 - t))
+        vehicles.sailing_boat(canvas, light, x, base, 0.07 + 0.2 * t, colour, 0.5 * (1 - t))
     if scene.details["sea"] == "choppy":
         for _ in range(26):
             t = chance.random() ** 1.5 * floor
@@ -149,7 +150,7 @@ def _headland(canvas: Canvas, scene: Scene, light: Light) -> None:
     if scene.count("lighthouse"):
         colour = next(g.colour for g in scene.groups if g.noun == "lighthouse") or "white"
         x, y = top[round(n * 0.62)]
-        things.lighthouse(canvas, light, x, y + 0.012, chance.uniform(0.16, 0.22), colour, 0.2)
+        buildings.lighthouse(canvas, light, x, y + 0.012, chance.uniform(0.16, 0.22), colour, 0.2)
 
 
 def _beach(canvas: Canvas, scene: Scene, light: Light, top: float) -> None:
@@ -230,10 +231,8 @@ def mountain(canvas: Canvas, scene: Scene, light: Light) -> None:
         plants_ramp = light.ramp(plants.leaves("winter" if scene.snowy else "summer", chance), 0.45)
         canvas.polygon_textured([(-0.1, foot + 0.012), *hill, (1.1, foot + 0.012)], "leaves", plants_ramp, zoom=0.45)
         n, cut = canvas.n, round((foot + 0.012) * canvas.n)
-        mirror = canvas.image.crop((0, max(0, 2 * cut - n), n, cut)).transpose(1)
+        mirror = canvas.image.crop((0, max(0, 2 * cut - n), n, cut)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         water(canvas, light, foot + 0.012, None, 0.5)
-        from PIL import Image
-
         canvas.image.paste(mirror, (0, cut), Image.new("L", mirror.size, 150))
         for _ in range(14):
             x, y, w = chance.random(), chance.uniform(foot + 0.03, 0.98), chance.uniform(0.04, 0.16)
@@ -267,9 +266,9 @@ def mountain(canvas: Canvas, scene: Scene, light: Light) -> None:
         base = foot + 0.03 + (0.93 - foot) * t
         if noun == "cabin":
             base = foot + (0.06 if view == "meadow" else 0.02)
-            things.house(canvas, light, x, base, 0.1, (116, 80, 54), (84, 60, 50), 0.15, snow=scene.snowy)
+            buildings.house(canvas, light, x, base, 0.1, (116, 80, 54), (84, 60, 50), 0.15, snow=scene.snowy)
         elif noun == "tent":
-            things.tent(canvas, light, x, base, 0.08 + 0.04 * t, colour or "orange")
+            buildings.tent(canvas, light, x, base, 0.08 + 0.04 * t, colour or "orange")
         else:
             things.beast(canvas, light, x, base, 0.05 + 0.05 * t, "sheep", colour)
     fliers(canvas, scene, light, "bird", (40, 38, 40), foot * 0.35)
@@ -281,22 +280,21 @@ def massif(canvas: Canvas, scene: Scene, light: Light, foot: float, height: floa
     rows = round(foot * size)
     xs = np.arange(size, dtype=np.float32)[None, :] / size
     peaks = [(chance.uniform(0.25, 0.75), 1.0)]
-    peaks += [(chance.uniform(0.0, 1.0), chance.uniform(0.5, 0.8)) for _ in range(chance.randint(1, 3))]
-    steep = 1.5 if sharp else 0.9
+    peaks += [(chance.uniform(0.0, 1.0), chance.uniform(0.5, 0.92)) for _ in range(chance.randint(1, 4))]
+    steep = chance.uniform(1.2, 1.9) if sharp else chance.uniform(0.7, 1.1)
     skyline: NDArray[np.float32] = np.max(
         [h - steep * np.abs(xs - x) ** (0.9 if sharp else 1.25) for x, h in peaks], axis=0
     )
-    jag = canvas.noise(1, 0.9) - 0.5
-    fine = canvas.noise(1, 0.22) - 0.5
-    skyline = np.maximum(skyline + jag * 0.16 + fine * (0.09 if sharp else 0.045), 0.16)
+    skyline = skyline + (canvas.noise(1, 1.6) - 0.5) * 0.3 + (canvas.noise(1, 0.7) - 0.5) * 0.2
+    skyline = np.maximum(skyline + (canvas.noise(1, 0.22) - 0.5) * (0.1 if sharp else 0.05), 0.16)
     top = foot - height * skyline / float(skyline.max())
     ys = (np.arange(rows, dtype=np.float32) / size)[:, None]
     below = ys - top
-    spread = 0.55 + 1.3 * np.clip(below, 0, 1)
     centre = np.float32(peaks[0][0])
-    across = (xs - centre) / spread
-    relief = canvas.sample(across * 230 + 256, below * 105 + 256)
-    detail = canvas.sample(across * 620 + 256, below * 360 + 256)
+    across = (xs - centre) / (0.7 + 0.9 * np.clip(below, 0, 1))
+    warp = canvas.noise(rows, 1.3, 1.3) - 0.5  # bends the ribs, so that they do not all run from the summit
+    relief = canvas.sample(across * 210 + 150 * warp + 256, below * 150 - 60 * warp + 256)
+    detail = canvas.sample(across * 560 + 260 * warp + 256, below * 430 + 256)
     rock_height = np.abs(relief - 0.5) * -2 + 0.4 * detail
     step = max(1, size // 128)
     slope = (np.roll(rock_height, step, 1) - rock_height) * -scene.side + 0.3 * (

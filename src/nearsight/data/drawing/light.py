@@ -117,6 +117,8 @@ def light_of(scene: Scene) -> Light:
     soft = mix(base["direct"], (mean * 0.97, mean, mean * 1.03), greyness)
     gain = 0.82 + 0.18 * brightness - 0.12 * greyness
     low = sky("low", 0.9)
+    if scene.kind == "forest" and scene.time in ("dusk", "night"):
+        gain *= 1.3  # under trees the eye opens wider
     return Light(
         top=sky("top"),
         low=low,

@@ -14,6 +14,7 @@ from PIL import Image, ImageChops, ImageDraw
 from nearsight.data.drawing.light import RGB
 
 Point = tuple[float, float]
+ToPixels = Callable[[Sequence[Point]], list[Point]]
 Grey = NDArray[np.float32]
 
 _TILE = 768  # textures are made for a canvas of 512 pixels, that is a picture of 256
@@ -42,11 +43,9 @@ class Canvas:
         self.pen.polygon(self.px(points), fill=ink(colour))
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: RGB) -> None:
-        if x1 > x0 and y1 > y0:
-            n = self.n
-            self.pen.rectangle(
-                (round(x0 * n), round(y0 * n), round(x1 * n) - 1, round(y1 * n) - 1), fill=ink(colour)
-            ) if round(x1 * n) > round(x0 * n) and round(y1 * n) > round(y0 * n) else None
+        left, top, right, bottom = (round(c * self.n) for c in (x0, y0, x1, y1))
+        if right > left and bottom > top:
+            self.pen.rectangle((left, top, right - 1, bottom - 1), fill=ink(colour))
 
     def oval(self, x: float, y: float, rx: float, ry: float, colour: RGB) -> None:
         n = self.n
@@ -75,7 +74,7 @@ class Canvas:
 
     def textured(
         self,
-        draw: Callable[[ImageDraw.ImageDraw, Callable[[Sequence[Point]], list[Point]]], None],
+        draw: Callable[[ImageDraw.ImageDraw, ToPixels], None],
         bounds: tuple[float, float, float, float],
         tile: str,
         colours: Sequence[RGB],
@@ -123,7 +122,7 @@ class Canvas:
 
     # -- arrays, at the picture's own size ---------------------------------------------------------------------------
     def put(self, rgb: NDArray[np.floating], top: int = 0, mask: NDArray[np.floating] | None = None) -> None:
-        """Lay an (h, size, 3) array of 0..255 over the canvas from picture row `top` on, where `mask` (h, size) in 0..1."""
+        """Lay an (h, size, 3) array of 0..255 over the canvas from row `top` on, through `mask` (h, size) of 0..1."""
         box = (self.n, 2 * rgb.shape[0])
         layer = Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8)).resize(box, Image.Resampling.BILINEAR)
         if mask is None:
@@ -150,10 +149,10 @@ class Canvas:
         """The ground seen in perspective: (first row, near (h, 1) 0 at the horizon..1, ground x, ground z (h, size))."""
         top = min(self.size - 2, round(horizon * self.size))
         rows = self.size - top
-        near = ((np.arange(rows, dtype=np.float32) + 0.5) / rows)[:, None]
-        depth = 1 / (near + 0.03)
+        near = ((np.arange(rows) + 0.5) / rows).astype(np.float32)[:, None]
+        depth = (1 / (near + 0.03)).astype(np.float32)
         across = (np.arange(self.size, dtype=np.float32)[None, :] / self.size - vanish) * depth
-        return top, near, across * (60 / stretch), np.broadcast_to(depth * 60, across.shape)
+        return top, near, (across * (60 / stretch)).astype(np.float32), np.broadcast_to(depth * 60, across.shape)
 
 
 def ink(colour: RGB) -> tuple[int, int, int]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
+
+from PIL import ImageDraw
 
 from nearsight.data.drawing.light import RGB, Light, vary
-from nearsight.data.drawing.paint import Canvas, Point
+from nearsight.data.drawing.paint import Canvas, Point, ToPixels
 from nearsight.data.drawing.scene import Scene
 
 _LEAVES: dict[str, tuple[tuple[RGB, ...], ...]] = {
@@ -211,3 +214,8 @@ def tufts(canvas: Canvas, light: Light, colours: tuple[RGB, ...], y0: float, cou
         colour = light.on(chance.choice(colours), 0, chance.uniform(0.7, 1.15))
         for _ in range(3):
             canvas.line([(x, y), (x + chance.uniform(-0.5, 0.5) * length, y - length)], colour, 0.0022)
+
+
+def _ovals(pen: ImageDraw.ImageDraw, px: ToPixels, boxes: Sequence[tuple[float, float, float, float]]) -> None:
+    for x0, y0, x1, y1 in boxes:
+        pen.ellipse([*px([(x0, y0)])[0], *px([(x1, y1)])[0]], fill=255)

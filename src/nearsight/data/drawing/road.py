@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+from collections.abc import Callable
 
-from nearsight.data.drawing import plants, things
-from nearsight.data.drawing.city import ASPHALT, paving
+import numpy as np
+from PIL import Image, ImageDraw
+
+from nearsight.data.drawing import buildings, plants, vehicles
 from nearsight.data.drawing.land import ground, massif, ridge
 from nearsight.data.drawing.light import RGB, Light
-from nearsight.data.drawing.paint import Canvas
+from nearsight.data.drawing.paint import Canvas, Point
 from nearsight.data.drawing.scene import Scene
 from nearsight.data.drawing.sky import paint_sky
+from nearsight.data.drawing.walls import ASPHALT, paving
+
+Road = Callable[[float, float], Point]
+"""(across: -1 left edge to 1 right edge, t: 0 at the horizon to 1 at the lower edge) -> the picture."""
 
 
 def highway(canvas: Canvas, scene: Scene, light: Light) -> None:
@@ -35,7 +42,6 @@ def highway(canvas: Canvas, scene: Scene, light: Light) -> None:
     bend = {"straight": 0.0, "left": -0.16, "right": 0.16}[scene.view]
 
     def at(across: float, t: float) -> tuple[float, float]:
-        """A place on the road: -1 left edge to 1 right edge; t from 0 at the horizon to 1 at the lower edge."""
         middle = vanish + (0.5 - vanish) * t + bend * (1 - t) ** 3
         return (middle + across * half * (t + 0.012), horizon + 0.004 + (1 - horizon) * t)
 
@@ -52,8 +58,6 @@ def highway(canvas: Canvas, scene: Scene, light: Light) -> None:
         vanish,
         wet=scene.weather == "rain",
     )
-    from PIL import Image, ImageDraw
-
     mask = Image.new("L", canvas.image.size)
     ImageDraw.Draw(mask).polygon(canvas.px(outline), fill=255)
     before.paste(canvas.image, (0, 0), mask)
@@ -62,12 +66,11 @@ def highway(canvas: Canvas, scene: Scene, light: Light) -> None:
     if scene.details["lamps"] == "yes":
         for t in (0.06, 0.12, 0.24, 0.5):
             x, y = at(1.16, t)
-            things.street_lamp(canvas, light, x, y, 0.62 * (t + 0.03) ** 0.8, -1)
+            buildings.street_lamp(canvas, light, x, y, 0.62 * (t + 0.03) ** 0.8, -1)
     _vehicles(canvas, scene, light, at)
 
 
-def _woods(canvas: Canvas, scene: Scene, light: Light, at: object) -> None:
-    assert callable(at)
+def _woods(canvas: Canvas, scene: Scene, light: Light, at: Road) -> None:
     chance = canvas.chance
     conifers = chance.random() < 0.5
     for t in (0.02, 0.05, 0.09, 0.15, 0.25):
@@ -79,8 +82,7 @@ def _woods(canvas: Canvas, scene: Scene, light: Light, at: object) -> None:
                 tree(canvas, scene, light, x, y, h, 0.6 * (1 - t) ** 4)
 
 
-def _markings(canvas: Canvas, scene: Scene, light: Light, at: object, ts: list[float]) -> None:
-    assert callable(at)
+def _markings(canvas: Canvas, scene: Scene, light: Light, at: Road, ts: list[float]) -> None:
     lanes = {"two": 2, "four": 4, "six": 6}[scene.details["lanes"]]
     white: RGB = (232, 232, 226)
     yellow: RGB = (226, 178, 52)
@@ -91,7 +93,7 @@ def _markings(canvas: Canvas, scene: Scene, light: Light, at: object, ts: list[f
             light.on(colour, 0.5 * (1 - t0) ** 3),
         )
 
-    for a, b in zip(ts, ts[1:], strict=False):
+    for a, b in itertools.pairwise(ts):
         for across in (-0.96, 0.96):
             stripe(across, a, b, 0.013, white)
         if lanes > 2:
@@ -114,9 +116,8 @@ def _markings(canvas: Canvas, scene: Scene, light: Light, at: object, ts: list[f
             canvas.line([(x, y), (x, y - 0.04 * t)], light.on((110, 112, 116), 0.1), 0.004 * t + 0.001)
 
 
-def _vehicles(canvas: Canvas, scene: Scene, light: Light, at: object) -> None:
+def _vehicles(canvas: Canvas, scene: Scene, light: Light, at: Road) -> None:
     """Lorry and cars, far to near, each in a lane and a distance of its own; then the sign over or beside the road."""
-    assert callable(at)
     chance = canvas.chance
     lanes = {"two": 2, "four": 4, "six": 6}[scene.details["lanes"]]
     todo = [("car", g.colour or "red") for g in scene.groups if g.noun == "car" for _ in range(g.count)]
@@ -137,14 +138,13 @@ def _vehicles(canvas: Canvas, scene: Scene, light: Light, at: object) -> None:
     for t, lane, noun, colour in placed:
         x, y = at(-0.94 + 1.88 * (lane + 0.5) / lanes, t)
         if noun == "car":
-            things.car_end(canvas, light, x, y, 0.25 * t + 0.006, colour, front=lane < lanes / 2)
+            vehicles.car_end(canvas, light, x, y, 0.25 * t + 0.006, colour, front=lane < lanes / 2)
         else:
-            things.lorry_end(canvas, light, x, y, 0.52 * t + 0.008, colour)
+            vehicles.lorry_end(canvas, light, x, y, 0.52 * t + 0.008, colour)
 
 
-def _sign(canvas: Canvas, light: Light, at: object, colour: str) -> None:
+def _sign(canvas: Canvas, light: Light, at: Road, colour: str) -> None:
     """A gantry across the road with one panel."""
-    assert callable(at)
     t = 0.16
     (x0, y0), (x1, y1) = at(-1.2, t), at(1.2, t)
     high = 0.34

@@ -1,11 +1,13 @@
-"""Walls and windows, flat or in perspective: a wall is a function from (u, v) in 0..1 to the picture."""
+"""Walls, windows and paving. A wall, flat or in perspective, is a function from (u, v) in 0..1 to the picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from nearsight.data.drawing.light import RGB, Light, mix, vary
-from nearsight.data.drawing.paint import Canvas, Point
+from nearsight.data.drawing.paint import Canvas, Point, ramp_array
 
 WALL: dict[str, RGB] = {
     "brick": (164, 84, 62),
@@ -16,6 +18,10 @@ WALL: dict[str, RGB] = {
     "white": (232, 230, 224),
     "stone": (186, 176, 160),
 }
+SHUTTERS: tuple[RGB, ...] = ((58, 94, 74), (74, 98, 130), (128, 58, 48), (92, 70, 54))
+ASPHALT: tuple[RGB, ...] = ((62, 62, 66), (100, 100, 104), (140, 140, 142))
+STONES: tuple[RGB, ...] = ((70, 64, 60), (124, 116, 108), (170, 162, 150))
+SLUSH: tuple[RGB, ...] = ((138, 144, 154), (192, 198, 208), (232, 236, 242))
 _PANE: RGB = (64, 78, 94)
 Plane = Callable[[float, float], Point]
 """(u along the wall, v upwards from its foot) -> the picture."""
@@ -39,7 +45,7 @@ def receding(x0: float, base0: float, top0: float, x1: float, base1: float, top1
 
 
 def _foreshorten(u: float, ratio: float) -> float:
-    """Even steps u along a wall whose near edge is `ratio` times its far edge -> the share of its width on the picture."""
+    """Steps along a wall whose near edge is `ratio` times the far one -> shares of its width on the picture."""
     return u * ratio / (1 + u * (ratio - 1))
 
 
@@ -103,3 +109,29 @@ def windows(
                 polygon(quad(plane, u - w, v + h * 0.2, u + w, v + h * 0.3), rim)
             if sills and columns * rows < 120:
                 polygon(quad(plane, u - w * 1.3, v - h * 1.32, u + w * 1.3, v - h * 1.1), shade)
+
+
+def paving(
+    canvas: Canvas,
+    light: Light,
+    top: float,
+    colours: tuple[RGB, ...],
+    vanish: float,
+    *,
+    cobbled: bool = False,
+    wet: bool = False,
+) -> None:
+    """Asphalt or setts in perspective from `top` down; wet ones mirror the sky."""
+    first, near, gx, gz = canvas.plane(top, 1.0, vanish)
+    value = 0.5 + 0.6 * (canvas.sample(gx * 3, gz * 5) - 0.5) * np.clip(near * 3 + 0.1, 0, 1)
+    value += 0.3 * (canvas.sample(gx * 0.5, gz * 0.5) - 0.5)
+    if cobbled:
+        joint = np.maximum(np.cos(gx * 0.9 + np.pi * (np.floor(gz * 0.22) % 2)), np.cos(gz * 0.22 * 2 * np.pi))
+        value -= 0.45 * np.clip((joint - 0.55) * 3, 0, 1) * np.clip(near * 3 - 0.2, 0, 1)
+    rgb = ramp_array(np.clip(value, 0, 1), light.ramp(colours))
+    if wet:
+        rgb += (np.array(light.low, np.float32) - rgb) * (0.18 + 0.3 * (canvas.sample(gx * 0.4, gz * 0.3) > 0.6))[
+            ..., None
+        ]
+    haze = np.array(light.haze, np.float32)
+    canvas.put(haze + (rgb - haze) * np.exp(-light.density * (1 - near) ** 4)[..., None], first)
