@@ -61,7 +61,7 @@ class Loss:
     """What an approximate engine's answer lacks to 1, in three parts that add up to it.
 
     model  1 - the exact ranking's value: wrong in the vectors themselves
-    index  exact - the answer's value: items the index did not bring or scored otherwise (below 0 where it was lucky)
+    index  exact - the answer's value: items that the index did not bring (below 0 where it was lucky)
     ties   the answer's value averaged over ties - that of the order it happened to give
     """
 
