@@ -92,7 +92,8 @@ def test_scikit_learn() -> None:
     assert average_precision_score(RIGHT, np.full(10, 0.5)) == pytest.approx(0.4)
 
 
-@pytest.mark.filterwarnings("ignore")  # numba, in ranx
+@pytest.mark.slow  # numba compiles ranx for a minute the first time
+@pytest.mark.filterwarnings("ignore")  # numba
 def test_ranx() -> None:
     ranx = pytest.importorskip("ranx", exc_type=ImportError)
     qrels = ranx.Qrels({"q": {f"{i:02}": int(right) for i, right in enumerate(RIGHT) if right}})

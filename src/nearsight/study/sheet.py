@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,14 +77,13 @@ def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: in
     text = " ".join("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text).split())
     if font.getlength(text) <= width:
         return text
-    keep = len(text)
-    while keep > 1:
-        keep -= 1
+
+    def short(keep: int) -> str:
         head = keep // 2
-        short = f"{text[:head]}…{text[len(text) - (keep - head) :]}"
-        if font.getlength(short) <= width:
-            return short
-    return "…"
+        return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+    fitting = bisect.bisect_right(range(len(text)), width, key=lambda keep: font.getlength(short(keep)))
+    return short(max(0, fitting - 1))
 
 
 def _mark(draw: ImageDraw.ImageDraw, right: int, top: int, size: int, colour: tuple[int, int, int], good: bool) -> None:
