@@ -1,0 +1,83 @@
+"""How far a mean over queries can be trusted, and what chance alone would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nearsight.core.errors import MeasureError
+from nearsight.measure.judged import Floats, Ints, Judged
+from nearsight.measure.metrics import Metric
+
+SAMPLES = 1000
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value over queries and the bounds that 95% of its bootstrap samples keep; NaN where nothing was measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    values: Floats,
+    *,
+    summary: Literal["mean", "median"] = "mean",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap over queries (Efron and Tibshirani, 1993): (q,) values, NaN left out -> Interval.
+
+    The queries are resampled with replacement, the gallery is held fixed. One seed gives one interval.
+    """
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    if samples < 1 or not 0 < level < 1:
+        raise MeasureError(f"{samples} samples at level {level} make no interval", code="measure/interval")
+    rng = np.random.default_rng(seed)
+    n, drawn = known.size, []
+    step = max(1, _BLOCK // n)
+    for begin in range(0, samples, step):
+        chosen = known[rng.integers(n, size=(min(step, samples - begin), n))]
+        drawn.append(_summary(chosen, summary))
+    low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(_summary(known[None], summary)[0]), float(low), float(high))
+
+
+def paired(a: Floats, b: Floats, *, samples: int = SAMPLES, seed: int = 0) -> Interval:
+    """The mean of b - a over the same queries, with its 95% interval: (q,) and (q,), aligned.
+
+    Pairing removes what the queries have in common, so that a small but steady difference shows.
+    """
+    if a.shape != b.shape:
+        raise MeasureError(f"{a.shape} and {b.shape} are not values of the same queries", code="measure/shape")
+    return bootstrap(b - a, samples=samples, seed=seed)
+
+
+def chance(metric: Metric, counts: Ints, sizes: Ints) -> Floats:
+    """(q,) the metric's expectation for random rankings: R = `counts` relevant among N = `sizes` items; NaN for R = 0.
+
+    The closed form that averages over tied items, applied to a gallery that is one tie. For AP it is
+    (H_N + (R-1)(N-H_N)/(N-1)) / N with H_N = 1 + 1/2 + ... + 1/N; for a large gallery about R/N, so that over queries
+    it comes to about the sum of the squared class shares.
+    """
+    if not counts.size:
+        return np.empty(0)
+    pairs, where = np.unique(np.stack([counts, sizes], axis=1), axis=0, return_inverse=True)
+    values = np.concatenate(
+        [metric.of(Judged.random(pairs[at : at + 1, 0], pairs[at : at + 1, 1])) for at in range(len(pairs))]
+    )
+    expected: Floats = values[where.ravel()]
+    return expected
+
+
+def _summary(values: Floats, summary: Literal["mean", "median"]) -> Floats:
+    """(s, q) -> (s,)."""
+    return values.mean(axis=1) if summary == "mean" else np.asarray(np.median(values, axis=1))

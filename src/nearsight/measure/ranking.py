@@ -1,0 +1,149 @@
+"""Exact rankings by inner product, a block of queries at a time: never a queries x gallery matrix in memory.
+
+The order is score, then smaller key. A gallery is put in the order of its keys first, so that shuffling it changes not
+one bit; and gallery rows of equal content are scored once, because a BLAS kernel may give two equal columns different
+last bits, which would break a true tie by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked, require_unit
+from nearsight.core.errors import MeasureError
+from nearsight.core.relevance import KeyLists, require_keys
+
+BLOCK = 1 << 22
+"""Scores held at once: about 200 MB with everything that is made of them."""
+
+_LOW = np.uint64(0xFFFFFFFF)
+_SIGN = np.uint32(0x80000000)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Vectors and keys in the order of the keys, made ready to be ranked. Made by ``Gallery.of``."""
+
+    keys: Keys  # (n,) rising
+    vectors: Vectors  # (n, d)
+    twins: NDArray[np.int64]  # (t,) rows that repeat an earlier row
+    models: NDArray[np.int64]  # (t,) the row that each repeats
+
+    @classmethod
+    def of(cls, keys: Keys, vectors: Vectors) -> Gallery:
+        """(n,) keys and (n, d) unit vectors, in any order.
+
+        Raises InputError for rows that are not unit vectors, DatasetError for repeated keys, MeasureError where the
+        numbers of keys and vectors differ.
+        """
+        if vectors.ndim != 2 or len(keys) != len(vectors):
+            raise MeasureError(f"{len(keys)} keys for vectors of shape {vectors.shape}", code="measure/shape")
+        rising, order = require_keys(keys)
+        if not np.array_equal(rising, keys):
+            vectors = vectors[order]
+        vectors = require_unit(vectors, vectors.shape[1])
+        return cls(rising, vectors, *_twins(vectors))
+
+    def score(self, queries: Vectors) -> Scores:
+        """(q, d) -> (q, n) inner products; equal rows of the gallery have exactly equal scores."""
+        scores: Scores = queries @ self.vectors.T
+        scores[:, self.twins] = scores[:, self.models]
+        return scores
+
+    def blocks(self, queries: Vectors, size: int = BLOCK) -> Iterator[tuple[slice, Scores]]:
+        """Slices of the queries with their scores (b, n), b * n <= `size` unless one row is longer."""
+        queries = require_unit(queries, self.vectors.shape[1])
+        rows = max(1, size // max(1, len(self.keys)))
+        for begin in range(0, len(queries), rows):
+            part = slice(begin, min(begin + rows, len(queries)))
+            yield part, self.score(queries[part])
+
+
+def rank(
+    queries: Vectors, gallery: Gallery, *, k: int | None = None, without: KeyLists | None = None, size: int = BLOCK
+) -> Iterator[tuple[slice, Hits]]:
+    """The exact ranking of the gallery for (q, d) queries, block by block: (slice of the queries, their Hits).
+
+    `without` names what is left out of each query's ranking (``Relevance.removed()``: its own item, junk), before
+    anything is cut. With k=None the whole gallery is ranked. With k, at least k places come back, **and the cut goes
+    on to the end of a tie** that straddles it (a row that ends earlier is filled with empty places), so that a measure
+    at k can average over the orders of the tied items instead of meeting one of them.
+    """
+    if k is not None and k < 1:
+        raise MeasureError(f"k must be 1 or more, got {k}", code="measure/k")
+    for part, scores in gallery.blocks(queries, size):
+        if without is not None:
+            rows, keys = without.rows(part).pairs()
+            at = np.searchsorted(gallery.keys, keys)
+            scores[rows, at] = -np.inf
+        yield part, _order(scores, gallery.keys, k)
+
+
+def rescore(queries: Vectors, gallery: Gallery, hits: Hits, *, size: int = BLOCK) -> Hits:
+    """An engine's answer with exact scores, ordered by them: the engine chooses the items, the ranking scores them.
+
+    Bit for bit the scores of `rank` with the same `size`: an engine that found the right items gets the same ranking.
+    """
+    keys, scores = np.empty_like(hits.keys), np.empty_like(hits.scores)
+    for part, exact in gallery.blocks(queries, size):
+        found = hits.keys[part]
+        at = np.minimum(np.searchsorted(gallery.keys, found), len(gallery.keys) - 1)
+        strange = (found != NO_KEY) & (gallery.keys[at] != found)
+        if strange.any():
+            raise MeasureError(f"key {found[strange][0]} was answered and is not in the gallery", code="measure/hits")
+        best = ranked(found, np.take_along_axis(exact, at, axis=1), hits.k)
+        keys[part], scores[part] = best.keys, best.scores
+    return Hits(keys, scores)
+
+
+def _order(scores: Scores, keys: Keys, k: int | None) -> Hits:
+    """(b, n) scores -> Hits (b, n), or (b, k and what is tied with place k). Ties: smaller key first.
+
+    Score and column are packed into one integer that rises as the score falls: one plain sort orders by both, several
+    times faster than an argsort.
+    """
+    n = scores.shape[1]
+    bits = (scores + np.float32(0)).view(np.uint32)  # + 0 makes -0.0 the same as 0.0
+    falling = np.where(bits & _SIGN, bits, ~bits & ~_SIGN)
+    packed = falling.astype(np.uint64) << np.uint64(32) | np.arange(n, dtype=np.uint64)
+    if k is not None and k < n:
+        packed.partition(k - 1, axis=1)
+        last = packed[:, k - 1] | _LOW  # everything with the score of place k
+        width = max(k, int((packed <= last[:, None]).sum(axis=1).max(initial=0)))
+        if width > k:
+            packed.partition(width - 1, axis=1)
+        packed = packed[:, :width]
+        packed.sort(axis=1)
+        beyond = packed > last[:, None]
+    else:
+        packed.sort(axis=1)
+        beyond = np.zeros((1, 1), dtype=np.bool_)
+    high = (packed >> np.uint64(32)).astype(np.uint32)
+    best = np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32)
+    best = np.where(beyond, np.float32(-np.inf), best)
+    found = np.where(np.isneginf(best), NO_KEY, keys[(packed & _LOW).astype(np.int64)])
+    return Hits(found, best)
+
+
+def _twins(vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows (t,) whose content stands in an earlier row, and (t,) the first such row."""
+    n, d = vectors.shape
+    weights = np.random.default_rng(0).integers(1, 1 << 63, size=d, dtype=np.uint64) | np.uint64(1)
+    sums = np.empty(n, dtype=np.uint64)
+    step = max(1, (1 << 20) // max(1, d))
+    for begin in range(0, n, step):
+        chunk = (vectors[begin : begin + step] + np.float32(0)).view(np.uint32)
+        sums[begin : begin + step] = chunk.astype(np.uint64) @ weights
+    order = np.argsort(sums, kind="stable")
+    candidates = np.flatnonzero(sums[order][1:] == sums[order][:-1]) + 1
+    model = np.arange(n, dtype=np.int64)
+    for at in candidates:  # in the order of rows within equal sums, so a model is final when it is taken
+        row, before = order[at], order[at - 1]
+        if np.array_equal(vectors[row], vectors[before]):
+            model[row] = model[before]
+    twins = np.flatnonzero(model != np.arange(n))
+    return twins, model[twins]

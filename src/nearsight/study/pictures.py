@@ -1,0 +1,179 @@
+"""How a study gets at its pictures, and one list of items turned into vectors, kept by what determines them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nearsight.core.arrays import Vectors
+from nearsight.core.artefact import read_artefact, write_artefact
+from nearsight.core.errors import Damaged, FormatError, NotACollection, PictureError
+from nearsight.core.events import Event, Skipped, Step
+from nearsight.core.items import Item
+from nearsight.encode.encoder import Encoder
+
+FORMAT = "nearsight-study-vectors"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Reading and decoding. ``decode`` takes the bytes and the tower's ``side`` (0: full size), gives RGB; both raise
+    PictureError for a picture that cannot be used."""
+
+    read: Callable[[Path], bytes]
+    decode: Callable[[bytes, int], Image.Image]
+
+    @classmethod
+    def default(cls) -> Pictures:
+        """``nearsight.data.images`` with its default limits."""
+        from nearsight.data import images
+
+        limits = images.Limits()
+        return cls(
+            lambda path: images.read(path, limits), lambda data, side: images.decode(data, limits=limits, side=side)
+        )
+
+    def show(self, path: Path, side: int) -> Image.Image | None:
+        """The picture for a sheet or a page, at least `side` large if it is; None where it cannot be read any more."""
+        try:
+            return self.decode(self.read(path), side)
+        except (PictureError, OSError):
+            return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encodings:
+    """Items that could be encoded, their vectors (n, d), each picture's sha256. ``cached``: nothing was encoded."""
+
+    items: tuple[Item, ...]
+    vectors: Vectors
+    hashes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    cached: bool
+
+
+def encoding(
+    items: Sequence[Item], encoder: Encoder, pictures: Pictures, *, cache_folder: Path | None = None, threads: int = 2
+) -> Generator[Event, None, Encodings]:
+    """Items -> their vectors. A picture that cannot be used becomes a Skipped event and is left out.
+
+    With a `cache_folder` the vectors are kept there under the encoder's fingerprint and the list of picture hashes, so
+    that the same pictures are never encoded twice and a changed picture, list or setting never meets old vectors.
+    """
+    skipped: list[Skipped] = []
+    with ThreadPoolExecutor(threads) as pool:
+        hashes = []
+        for number, found in enumerate(pool.map(lambda item: _hash(item, pictures), items), start=1):
+            hashes.append(found)
+            if number % 256 == 0 or number == len(items):
+                yield Step("pictures read", number, len(items))
+        place = None
+        if cache_folder is not None:
+            place = cache_folder / _name(encoder.spec.fingerprint, [str(found) for found in hashes])
+            kept = _load(place)
+            if kept is not None:
+                usable, vectors = kept
+                lost = [(item, found) for item, found, fine in zip(items, hashes, usable, strict=True) if not fine]
+                for item, found in lost:
+                    skipped.append(found if isinstance(found, Skipped) else _again(item, pictures, encoder))
+                    yield skipped[-1]
+                return _encodings(items, hashes, usable, vectors, skipped, cached=True)
+        usable = np.zeros(len(items), dtype=np.bool_)
+        parts: list[Vectors] = []
+        size = encoder.tower.batch
+        ahead: list[Future[NDArray[Any] | Skipped]] = []
+        for begin in range(0, max(len(items), 1), size):
+            ahead = ahead or [pool.submit(_prepare, item, pictures, encoder) for item in items[begin : begin + size]]
+            # the next batch is decoded while this one goes through the network
+            coming = [pool.submit(_prepare, item, pictures, encoder) for item in items[begin + size : begin + 2 * size]]
+            ready = [future.result() for future in ahead]
+            for at, outcome in enumerate(ready, start=begin):
+                if isinstance(outcome, Skipped):
+                    skipped.append(outcome)
+                    yield outcome
+                else:
+                    usable[at] = True
+            parts.append(encoder.encode_prepared([r for r in ready if not isinstance(r, Skipped)]))
+            yield Step("pictures encoded", min(begin + size, len(items)), len(items))
+            ahead = coming
+    vectors = np.concatenate(parts)
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        files = {"vectors.npy": _bytes(vectors), "usable.npy": _bytes(usable)}
+        write_artefact(place, FORMAT, VERSION, {"fingerprint": encoder.spec.fingerprint}, files)
+    return _encodings(items, hashes, usable, vectors, skipped, cached=False)
+
+
+def _encodings(
+    items: Sequence[Item],
+    hashes: Sequence[str | Skipped],
+    usable: NDArray[np.bool_],
+    vectors: Vectors,
+    skipped: list[Skipped],
+    *,
+    cached: bool,
+) -> Encodings:
+    rows = np.flatnonzero(usable).tolist()
+    kept = tuple(str(hashes[row]) for row in rows)
+    return Encodings(tuple(items[row] for row in rows), vectors, kept, tuple(skipped), cached)
+
+
+def _hash(item: Item, pictures: Pictures) -> str | Skipped:
+    try:
+        return hashlib.sha256(pictures.read(item.path)).hexdigest()
+    except PictureError as error:
+        return _skipped(item, error)
+    except OSError as error:
+        return Skipped(str(item.path), "picture/unreadable", str(error), "is the file still there, and readable?")
+
+
+def _prepare(item: Item, pictures: Pictures, encoder: Encoder) -> NDArray[Any] | Skipped:
+    try:
+        return encoder.prepare(pictures.decode(pictures.read(item.path), encoder.tower.side))
+    except PictureError as error:
+        return _skipped(item, error)
+    except OSError as error:
+        return Skipped(str(item.path), "picture/unreadable", str(error), "is the file still there, and readable?")
+
+
+def _again(item: Item, pictures: Pictures, encoder: Encoder) -> Skipped:
+    """Why a picture that was left out when the cache was made was left out."""
+    found = _prepare(item, pictures, encoder)
+    if isinstance(found, Skipped):
+        return found
+    return Skipped(str(item.path), "picture/unreadable", "could not be read when the vectors were made")
+
+
+def _skipped(item: Item, error: PictureError) -> Skipped:
+    return Skipped(str(item.path), error.code, error.message, error.hint)
+
+
+def _name(fingerprint: str, hashes: Sequence[str]) -> str:
+    return f"{fingerprint[:16]}-{hashlib.sha256(chr(10).join([fingerprint, *hashes]).encode()).hexdigest()[:32]}"
+
+
+def _load(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
+    """What the cache holds; None where it holds nothing, or nothing that can be trusted: then it is made again."""
+    try:
+        read_artefact(place, FORMAT, VERSION)
+    except (NotACollection, FormatError, Damaged):
+        return None
+    usable: NDArray[np.bool_] = np.load(place / "usable.npy", allow_pickle=False)
+    vectors: Vectors = np.load(place / "vectors.npy", allow_pickle=False)
+    return usable, vectors
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()

@@ -1,0 +1,102 @@
+"""Contact sheets: the query top left, what was found beside and below it, right and wrong framed."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+SIDE = 200
+_GAP = 14
+_FRAME = 5
+_PAPER, _INK, _FAINT = (250, 250, 248), (28, 30, 34), (112, 116, 124)
+_QUERY, _RIGHT, _WRONG, _PLAIN = (46, 92, 170), (30, 132, 73), (198, 40, 40), (196, 198, 202)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One picture of a sheet. ``picture`` None: it cannot be read any more. ``right`` None: nobody says."""
+
+    picture: Image.Image | None
+    caption: str
+    score: float | None = None
+    right: bool | None = None
+
+
+def contact_sheet(
+    queries: Sequence[Cell], found: Sequence[Cell], *, columns: int = 5, side: int = SIDE, title: str = ""
+) -> Image.Image:
+    """The queries (one or several), then the found pictures, in reading order -> an RGB picture.
+
+    Frames: blue for a query, green for right, red for wrong, grey where nobody says; a tick or a cross in the corner
+    says the same without colour. Under each picture its place, score and caption.
+    """
+    cells = [*queries, *found]
+    columns = max(1, min(columns, len(cells)))
+    rows = -(-len(cells) // columns)
+    size = max(11, side // 14)
+    font, bold = ImageFont.load_default(size), ImageFont.load_default(size * 1.15)
+    line = round(size * 1.45)
+    top = _GAP + (line + _GAP if title else 0)
+    pitch = (side + 2 * _FRAME + _GAP, side + 2 * _FRAME + 2 * line + _GAP)
+    sheet = Image.new("RGB", (_GAP + columns * pitch[0], top + rows * pitch[1]), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((_GAP, _GAP), fit(title, bold, sheet.width - 2 * _GAP), fill=_INK, font=bold)
+    for number, cell in enumerate(cells):
+        x, y = _GAP + number % columns * pitch[0], top + number // columns * pitch[1]
+        is_query = number < len(queries)
+        colour = _QUERY if is_query else {True: _RIGHT, False: _WRONG, None: _PLAIN}[cell.right]
+        outer = (x, y, x + side + 2 * _FRAME - 1, y + side + 2 * _FRAME - 1)
+        draw.rectangle(outer, fill=colour)
+        sheet.paste(thumbnail(cell.picture, side), (x + _FRAME, y + _FRAME))
+        if not is_query and cell.right is not None:
+            _mark(draw, outer[2], outer[1], max(20, side // 8), colour, cell.right)
+        head = "query" if is_query else f"{number - len(queries) + 1}"
+        if cell.score is not None:
+            head += f"   {cell.score:.3f}"
+        draw.text((x, outer[3] + 4), head, fill=colour if is_query or cell.right is not None else _INK, font=bold)
+        draw.text((x, outer[3] + 4 + line), fit(cell.caption, font, side + 2 * _FRAME), fill=_FAINT, font=font)
+    return sheet
+
+
+def thumbnail(picture: Image.Image | None, side: int) -> Image.Image:
+    """The whole picture within a square of `side`, on paper; a note where there is none."""
+    if picture is None:
+        empty = Image.new("RGB", (side, side), (232, 232, 230))
+        font = ImageFont.load_default(max(11, side // 14))
+        ImageDraw.Draw(empty).text((side / 2, side / 2), "not readable", fill=_FAINT, font=font, anchor="mm")
+        return empty
+    return ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, color=_PAPER)
+
+
+def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """`text` on one line, its middle left out where it is wider than `width`: both ends of a path say something."""
+    text = " ".join("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text).split())
+    if font.getlength(text) <= width:
+        return text
+
+    def short(keep: int) -> str:
+        head = keep // 2
+        return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
+
+    fitting = bisect.bisect_right(range(len(text)), width, key=lambda keep: font.getlength(short(keep)))
+    return short(max(0, fitting - 1))
+
+
+def _mark(draw: ImageDraw.ImageDraw, right: int, top: int, size: int, colour: tuple[int, int, int], good: bool) -> None:
+    """A tick or a cross on a tab in the corner."""
+    left = right - size
+    draw.rectangle((left, top, right, top + size), fill=colour)
+    width = max(2, size // 8)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return left + x * size, top + y * size
+
+    if good:
+        draw.line([at(0.22, 0.52), at(0.42, 0.74), at(0.78, 0.28)], fill="white", width=width, joint="curve")
+    else:
+        draw.line([at(0.27, 0.27), at(0.73, 0.73)], fill="white", width=width)
+        draw.line([at(0.27, 0.73), at(0.73, 0.27)], fill="white", width=width)
