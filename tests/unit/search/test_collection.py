@@ -207,7 +207,6 @@ def test_a_damaged_or_missing_saved_index_is_answered_around_and_rebuilt(externa
         assert "not the index that was written" in again.engine_state
         assert again.build_engine()
         assert again.engine_state == "ready"
-        index.unlink(missing_ok=True)
     next((collection.folder / "engine").glob("*.index")).unlink()
     with Collection.open(collection.folder, read_only=True) as again:
         assert again.search_vectors(vectors[:5], 10).keys.tolist() == found
