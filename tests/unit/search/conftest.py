@@ -40,7 +40,9 @@ def external(tmp_path: Path) -> Callable[..., tuple[Collection, Vectors]]:
         vectors = unit(np.random.default_rng(5).normal(size=(n, dim)))
         spec = EncoderSpec("elsewhere", dim, (), "ab" * 32, {})
         collection = Collection.create(tmp_path / f"external-{engine.replace('/', '-')}", spec, engine=engine, **more)  # type: ignore[arg-type]
-        records = [Record(f"item-{i}".encode(), label="ab"[i % 2], fields={"n": i, "even": i % 2 == 0}) for i in range(n)]
+        records = [
+            Record(f"item-{i}".encode(), label="ab"[i % 2], fields={"n": i, "even": i % 2 == 0}) for i in range(n)
+        ]
         for start in range(0, n, 700):
             collection.add(vectors[start : start + 700], records[start : start + 700])
         return collection, vectors

@@ -1,0 +1,1 @@
+"""Index, store, search and measure: the figures of the foundation."""

@@ -1,0 +1,47 @@
+"""The committed figures are well-formed, their verdicts follow from them, and the README quotes them as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks._results import meets, number, page
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
+TARGET = re.compile(r"^(none|(>=|<=|=)-?[\d.]+|-?[\d.]+\.\.-?[\d.]+)$")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_results_are_well_formed(path: Path) -> None:
+    body = json.loads(path.read_text())
+    assert set(body) == {"name", "date", "commit", "machine", "command", "versions", "rows"}
+    assert body["name"] == path.stem
+    ids = [row["id"] for row in body["rows"]]
+    assert len(set(ids)) == len(ids) > 0
+    for row in body["rows"]:
+        assert set(row) == {"id", "what", "value", "low", "high", "unit", "target", "meets", "note"}, row["id"]
+        assert TARGET.match(row["target"]), row
+        assert row["meets"] == meets(row["value"], row["target"]), row["id"]
+        assert row["meets"] or row["note"], f"{row['id']} falls short and does not say why"
+    assert path.with_suffix(".md").read_text() == page(body), "the page is made from the JSON"
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "verdict"),
+    [(1, ">=1", True), (0.9, ">=1", False), (2, "<=1", False), (0, "=0", True), (0.5, "0.4..0.6", True), (0.7, "0.4..0.6", False)],
+)  # fmt: skip
+def test_meets(value: float, target: str, verdict: bool) -> None:
+    assert meets(value, target) is verdict
+
+
+def test_the_readme_quotes_the_results() -> None:
+    """Figures in the README stand as ``value<!--file:id-->`` and must be those of the JSON."""
+    quoted = re.findall(r"([^\s|<>]+)<!--(\w+):(\w+)-->", (ROOT / "README.md").read_text())
+    assert quoted, "the README shows results"
+    for text, file, row_id in quoted:
+        rows = {row["id"]: row for row in json.loads((ROOT / "docs" / "results" / f"{file}.json").read_text())["rows"]}
+        assert text == number(rows[row_id]["value"]), f"{row_id} is {number(rows[row_id]['value'])}, not {text}"
