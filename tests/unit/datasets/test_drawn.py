@@ -54,6 +54,7 @@ def counted(text: str) -> Counter[tuple[str, str]]:
         for number, before, _, after in re.findall(pattern, text.lower()):
             colour = after if noun == "person" else before
             said[noun, colour] += NUMBERS.index(number) if number in NUMBERS else 1
+        text = re.sub(pattern, "", text.lower())  # "a palm tree" is no tree
     return said
 
 

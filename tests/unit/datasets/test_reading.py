@@ -178,8 +178,7 @@ def test_bytes_that_are_no_table(tmp_path: Path) -> None:
 
 def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
+    pytest.importorskip("pyarrow.parquet")
     table(tmp_path, "")
     columns = {"path": ["a.jpg", "b.jpg"], "label": ["x", "y"], "year": [1, None], "caption": ["one", None]}
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import difflib
-import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from nearsight.core.items import Item, Value
 from nearsight.data.datasets import Dataset, few, place
 
 _BOOL = {"true": True, "false": False}
+_INT = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")  # "007" is a name, and what 64 bits do not hold is text
+_FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,2})?")
 Row = Mapping[str, Any]
 
 
@@ -165,15 +167,9 @@ def _typed(cells: tuple[str, ...]) -> list[Value | None]:
     filled = [cell for cell in cells if cell != ""]
     if filled and all(cell.lower() in _BOOL for cell in filled):
         return [_BOOL[cell.lower()] if cell else None for cell in cells]
-    for kind in (int, float):
-        try:
-            # "007" and "1_000" are names, not numbers
-            if all(kind is float or str(int(c)) == c.removeprefix("+") for c in filled) and all(
-                math.isfinite(kind(c)) and "_" not in c for c in filled
-            ):
-                return [kind(cell) if cell else None for cell in cells]
-        except ValueError:
-            continue
+    for kind, pattern in ((int, _INT), (float, _FLOAT)):
+        if filled and all(pattern.fullmatch(cell) for cell in filled):
+            return [kind(cell) if cell else None for cell in cells]
     return [cell or None for cell in cells]
 
 

@@ -146,7 +146,7 @@ class Canvas:
         return found
 
     def plane(self, horizon: float, stretch: float = 1.0, vanish: float = 0.5) -> tuple[int, Grey, Grey, Grey]:
-        """The ground seen in perspective: (first row, near (h, 1) 0 at the horizon..1, ground x, ground z (h, size))."""
+        """The ground in perspective: (first row, near (h, 1) 0 at the horizon to 1, ground x, ground z (h, size))."""
         top = min(self.size - 2, round(horizon * self.size))
         rows = self.size - top
         near = ((np.arange(rows) + 0.5) / rows).astype(np.float32)[:, None]

@@ -51,10 +51,7 @@ def crown(
         size = chance.uniform(0.16, 0.34)
         blobs.append((x + math.cos(angle) * rx * r, y + math.sin(angle) * ry * r, rx * size, ry * size))
     canvas.textured(
-        lambda pen, px: (
-            [pen.ellipse([*px([(bx - a, by - b)])[0], *px([(bx + a, by + b)])[0]], fill=255) for bx, by, a, b in blobs]
-            and None
-        ),
+        lambda pen, px: _ovals(pen, px, [(bx - a, by - b, bx + a, by + b) for bx, by, a, b in blobs]),
         (x - rx * 1.25, y - ry * 1.25, x + rx * 1.25, y + ry * 1.25),
         "leaves",
         light.ramp(colours, depth),
@@ -189,13 +186,7 @@ def hedge(canvas: Canvas, scene: Scene, light: Light, y: float, height: float, d
         (i / count + chance.uniform(-0.02, 0.02), top, chance.uniform(0.5, 1) / count) for i, top in enumerate(tops)
     ]
     canvas.textured(
-        lambda pen, px: (
-            [
-                pen.ellipse([*px([(x - w * 1.6, y - top)])[0], *px([(x + w * 1.6, y + top * 0.6)])[0]], fill=255)
-                for x, top, w in blobs
-            ]
-            and None
-        ),
+        lambda pen, px: _ovals(pen, px, [(x - w * 1.6, y - top, x + w * 1.6, y + top * 0.6) for x, top, w in blobs]),
         (0, y - height, 1, y + height * 0.08),
         "leaves",
         light.ramp(colours, depth),

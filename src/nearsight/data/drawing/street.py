@@ -140,7 +140,9 @@ def _traffic(canvas: Canvas, scene: Scene, light: Light, vanish: float) -> None:
     for i, colour in enumerate(cars):
         todo.append((0.9 + 0.62 * i + chance.uniform(0, 0.2), "car", colour, lanes[i % 4]))
     for i, colour in enumerate(people):
-        todo.append((0.95 + 0.4 * i + chance.uniform(0, 0.2), "person", colour, (0.43, -0.43, 0.5, -0.49)[i % 4]))
+        z, lane = 1.0 + 0.36 * i + chance.uniform(0, 0.15), (0.42, -0.42)[i % 2]
+        lane = lane if 0.06 < vanish + lane / z < 0.94 else -lane
+        todo.append((z, "person", colour, lane))
     for i in range(scene.count("tree")):
         todo.append((1.3 + 0.75 * i, "tree", "", (-0.41, 0.41)[i % 2]))
     for i in range(scene.count("street lamp")):
@@ -150,7 +152,7 @@ def _traffic(canvas: Canvas, scene: Scene, light: Light, vanish: float) -> None:
         if noun == "car":
             vehicles.car_end(canvas, light, x, base, 0.155 / z, colour, front=lane < 0)
         elif noun == "person":
-            things.person(canvas, light, min(0.96, max(0.04, x)), base, 0.2 / z, colour)
+            things.person(canvas, light, x, base, 0.2 / z, colour)
         elif noun == "tree":
             plants.broadleaf(canvas, scene, light, x, base, 0.46 / z, 0.1 * z)
         else:
