@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 from PIL import Image
 
 from nearsight.core.errors import DatasetError, WriteFailed
-from nearsight.data.datasets import _made, load
+from nearsight.data.datasets import _made, digits, load
 from nearsight.data.datasets._made import Made, made
-from nearsight.data.drawing import draw
+from nearsight.data.drawing import compose, draw
 from nearsight.data.drawing.captions import NUMBERS, PLURALS, captions, phrase, plural
 from nearsight.data.drawing.scene import KINDS, TIMES, WEATHERS, Group, Scene, sample
 
@@ -103,23 +102,27 @@ def test_phrases() -> None:
 # -- pictures --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_scene_can_be_drawn_at_any_size(kind: str) -> None:
-    for scene in [s for s in SCENES if s.kind == kind][:12]:
+    for scene in [s for s in SCENES if s.kind == kind][:5]:
         image = draw(scene, 48)
         assert (image.size, image.mode) == ((48, 48), "RGB")
         assert np.asarray(image).std() > 2, f"{scene} is blank"
     assert draw(next(s for s in SCENES if s.kind == kind), 321).size == (321, 321)
 
 
-def test_the_things_of_a_scene_change_its_picture() -> None:
-    import dataclasses
-
-    for scene in SCENES[:80]:
-        for group in scene.groups:
-            if group.noun == "tower":
-                continue
-            others = tuple(g for g in scene.groups if g is not group)
-            bare = dataclasses.replace(scene, groups=others)
-            assert draw(bare, 64).tobytes() != draw(scene, 64).tobytes(), (scene.kind, group)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda s: f"{s.kind}-{s.index}")
+def test_what_is_described_is_drawn_once_each_within_the_picture(scene: Scene) -> None:
+    notes = compose(scene, 16).drawn
+    described = Counter((g.noun, g.colour) for g in scene.groups for _ in range(g.count))
+    drawn = Counter((noun, colour) for noun, colour, _, _ in notes)
+    for scenery in (("tree", None), ("street lamp", None)):  # these also stand about where nobody counts them
+        assert drawn.pop(scenery, 0) >= described.pop(scenery, 0)
+    assert drawn == described
+    for noun, _, x, y in notes:
+        if noun not in ("tree", "street lamp"):
+            assert 0.02 < x < 0.98, (noun, x)
+            assert 0.02 < y < 1.1, (noun, y)
+    spots = [(round(x, 3), round(y, 3)) for noun, _, x, y in notes if noun not in ("tree", "street lamp")]
+    assert len(spots) == len(set(spots))
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_n(tmp_path: Path) -> None:
@@ -223,10 +226,6 @@ def test_digits_are_the_real_scans(tmp_path: Path) -> None:
         assert item.label == str(scans.target[row])
 
 
-def test_digits_are_the_same_every_time(tmp_path: Path) -> None:
+def test_digits_are_the_same_every_time() -> None:
     pytest.importorskip("sklearn")
-    sums = [
-        hashlib.sha256(b"".join(i.path.read_bytes() for i in load("digits?size=9", tmp_path / n).items)).hexdigest()
-        for n in "ab"
-    ]
-    assert sums[0] == sums[1]
+    assert list(digits._pictures(9)) == list(digits._pictures(9))

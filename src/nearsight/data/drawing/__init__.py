@@ -36,11 +36,16 @@ _PAINTERS: dict[str, Callable[[Canvas, Scene, Light], None]] = {
 
 def draw(scene: Scene, size: int) -> Image.Image:
     """The scene as an RGB picture of `size` x `size` pixels."""
+    return _develop(compose(scene, size).finish(), scene)
+
+
+def compose(scene: Scene, size: int) -> Canvas:
+    """The canvas as the painter leaves it, with its notes of what stands where."""
     canvas = Canvas(size, scene.chance("paint"))
     light = light_of(scene)
     _PAINTERS[scene.kind](canvas, scene, light)
     paint_weather(canvas, scene, light)
-    return _develop(canvas.finish(), scene)
+    return canvas
 
 
 def _develop(picture: Image.Image, scene: Scene) -> Image.Image:

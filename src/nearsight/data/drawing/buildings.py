@@ -11,6 +11,7 @@ from nearsight.data.drawing.things import PAINT
 
 def lighthouse(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str, depth: float) -> None:
     """A tower in bands (red and white) or white, its lamp lit in the dark."""
+    canvas.note("lighthouse", colour, x, base)
     bands: tuple[RGB, RGB] = (PAINT["red"], PAINT["white"]) if colour == "red" else (PAINT["white"], PAINT["white"])
     for step in range(5):
         y0, y1 = base - h * 0.16 * step, base - h * 0.16 * (step + 1)
@@ -82,6 +83,7 @@ def house(
 
 def windmill(canvas: Canvas, light: Light, x: float, base: float, h: float, depth: float) -> None:
     """A tower mill with four sails."""
+    canvas.note("windmill", "white", x, base)
     w = h * 0.16
     canvas.shadow(x, base, w * 2, h * 0.05, 0.45)
     canvas.polygon(
@@ -116,6 +118,7 @@ def windmill(canvas: Canvas, light: Light, x: float, base: float, h: float, dept
 
 def tent(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str) -> None:
     """A ridge tent, lit from inside in the dark."""
+    canvas.note("tent", colour, x, base)
     gain = 1.0
     canvas.shadow(x, base, h * 1.1, h * 0.14, 0.5)
     fly = PAINT[colour]
@@ -137,6 +140,7 @@ def tent(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: 
 
 def street_lamp(canvas: Canvas, light: Light, x: float, base: float, h: float, way: int = 1) -> None:
     """A lamp on a curved post."""
+    canvas.note("street lamp", None, x, base)
     post = light.on((52, 56, 60))
     head = (x + way * h * 0.17, base - h * 0.97)
     canvas.line([(x, base), (x, base - h * 0.9), (x + way * h * 0.05, base - h * 0.98), head], post, h * 0.017)

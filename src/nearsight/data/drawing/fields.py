@@ -124,6 +124,7 @@ def _farm(canvas: Canvas, scene: Scene, light: Light, near: float) -> None:
         if noun == "barn":
             wall: RGB = (152, 46, 38) if colour == "red" else (112, 78, 52)
             h = chance.uniform(0.1, 0.16)
+            canvas.note(noun, colour, x, near + 0.02)
             buildings.house(canvas, light, x, near + 0.02, h, wall, (82, 74, 74), 0.18, snow=scene.snowy)
         elif noun == "windmill":
             buildings.windmill(canvas, light, x, near + 0.02, chance.uniform(0.26, 0.36), 0.15)

@@ -32,7 +32,9 @@ def fliers(canvas: Canvas, scene: Scene, light: Light, noun: str, colour: RGB, l
     count = scene.count(noun)
     for x in places(canvas, count, 0.1, 0.9):
         span = canvas.chance.uniform(0.045, 0.075)
-        things.flier(canvas, light, x, canvas.chance.uniform(0.08, low), span, colour)
+        y = canvas.chance.uniform(0.08, low)
+        canvas.note(noun, None, x, y)
+        things.flier(canvas, light, x, y, span, colour)
 
 
 def ridge(
@@ -266,6 +268,7 @@ def mountain(canvas: Canvas, scene: Scene, light: Light) -> None:
         base = foot + 0.03 + (0.93 - foot) * t
         if noun == "cabin":
             base = foot + (0.06 if view == "meadow" else 0.02)
+            canvas.note(noun, colour, x, base)
             buildings.house(canvas, light, x, base, 0.1, (116, 80, 54), (84, 60, 50), 0.15, snow=scene.snowy)
         elif noun == "tent":
             buildings.tent(canvas, light, x, base, 0.08 + 0.04 * t, colour or "orange")

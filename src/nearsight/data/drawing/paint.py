@@ -29,6 +29,11 @@ class Canvas:
         self.chance = chance
         self.image = Image.new("RGB", (self.n, self.n))
         self.pen = ImageDraw.Draw(self.image)
+        self.drawn: list[tuple[str, str | None, float, float]] = []
+
+    def note(self, noun: str, colour: str | None, x: float, y: float) -> None:
+        """Put down that such a thing stands at (x, y): the tests hold this against the description."""
+        self.drawn.append((noun, colour, x, y))
 
     def finish(self) -> Image.Image:
         """The picture at its size."""

@@ -61,6 +61,7 @@ def crown(
 
 def broadleaf(canvas: Canvas, scene: Scene, light: Light, x: float, base: float, height: float, depth: float) -> None:
     """A tree with a round crown, standing at (x, base)."""
+    canvas.note("tree", None, x, base)
     chance = canvas.chance
     wide = height * chance.uniform(0.26, 0.38)
     trunk = light.on(vary(BARK, chance), depth)
@@ -110,6 +111,7 @@ def pine(canvas: Canvas, scene: Scene, light: Light, x: float, base: float, heig
 
 def palm(canvas: Canvas, light: Light, x: float, base: float, height: float) -> None:
     """A palm that leans."""
+    canvas.note("palm tree", None, x, base)
     chance = canvas.chance
     lean = chance.uniform(-0.25, 0.25) * height
     bark, leaf = light.on((112, 88, 62)), vary((52, 92, 44), chance)

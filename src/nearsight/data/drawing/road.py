@@ -135,8 +135,12 @@ def _vehicles(canvas: Canvas, scene: Scene, light: Light, at: Road) -> None:
     sign = next((g.colour or "blue" for g in scene.groups if g.noun == "road sign"), None)
     if sign is not None:
         _sign(canvas, light, at, sign)
-    for t, lane, noun, colour in placed:
+    for t, place, noun, colour in placed:
+        lane = place
         x, y = at(-0.94 + 1.88 * (lane + 0.5) / lanes, t)
+        while not 0.06 < x < 0.94:  # the outer lanes leave the picture before they pass below it
+            lane += 1 if x < 0.5 else -1
+            x, y = at(-0.94 + 1.88 * (lane + 0.5) / lanes, t)
         if noun == "car":
             vehicles.car_end(canvas, light, x, y, 0.25 * t + 0.006, colour, front=lane < lanes / 2)
         else:
@@ -153,6 +157,7 @@ def _sign(canvas: Canvas, light: Light, at: Road, colour: str) -> None:
         canvas.line([(x, y), (x, y - high)], post, 0.008)
     canvas.line([(x0, y0 - high), (x1, y1 - high)], post, 0.009)
     middle, w = x0 + (x1 - x0) * 0.64, min(0.15, (x1 - x0) * 0.4)
+    canvas.note("road sign", colour, middle, y0 - high)
     plate: RGB = (30, 84, 160) if colour == "blue" else (24, 110, 66)
     canvas.box(
         middle - w,

@@ -23,6 +23,7 @@ _SKIN: tuple[RGB, ...] = ((232, 190, 160), (198, 146, 110), (120, 80, 58))
 
 def person(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str) -> None:
     """Somebody on foot, in clothes of that colour."""
+    canvas.note("person", colour, x, base)
     chance = canvas.chance
     stride, w = chance.uniform(0.03, 0.1) * h, h * 0.125
     canvas.shadow(x, base, h * 0.2, h * 0.045, 0.6)
@@ -48,6 +49,7 @@ def person(canvas: Canvas, light: Light, x: float, base: float, h: float, colour
 
 def parasol(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str) -> None:
     """A beach parasol, striped with white, over a towel."""
+    canvas.note("parasol", colour, x, base)
     canvas.shadow(x + h * 0.1, base, h * 0.6, h * 0.12, 0.5)
     canvas.polygon(
         [(x + h * 0.1, base), (x + h * 0.6, base), (x + h * 0.66, base + h * 0.1), (x + h * 0.12, base + h * 0.1)],
@@ -71,6 +73,7 @@ def parasol(canvas: Canvas, light: Light, x: float, base: float, h: float, colou
 
 def beast(canvas: Canvas, light: Light, x: float, base: float, h: float, noun: str, colour: str | None) -> None:
     """A cow or a sheep from the side."""
+    canvas.note(noun, colour, x, base)
     chance = canvas.chance
     way = chance.choice((-1, 1))
     coat: RGB = {"brown": (124, 76, 46), "black": (44, 42, 44), "white": (226, 222, 210)}.get(
@@ -111,6 +114,7 @@ def beast(canvas: Canvas, light: Light, x: float, base: float, h: float, noun: s
 
 def deer(canvas: Canvas, light: Light, x: float, base: float, h: float) -> None:
     """A deer from the side, its head up; `h` to the top of the head."""
+    canvas.note("deer", None, x, base)
     way = canvas.chance.choice((-1, 1))
     coat: RGB = (158, 106, 66)
     body, belly, dark = light.on(coat), light.on((214, 184, 150)), light.on(coat, 0, 0.62)
@@ -167,6 +171,7 @@ def flier(canvas: Canvas, light: Light, x: float, y: float, span: float, colour:
 
 def hay_bale(canvas: Canvas, light: Light, x: float, base: float, h: float) -> None:
     """A round bale."""
+    canvas.note("hay bale", None, x, base)
     straw: RGB = (206, 168, 92)
     side = light.side
     canvas.shadow(x - side * h * 0.2, base, h * 0.95, h * 0.16, 0.6)

@@ -75,6 +75,7 @@ def _tower(
     lean: float = 0.0,
 ) -> None:
     """Two faces, one lit; a top of the scene's kind. `taper` narrows it upwards, as from below."""
+    canvas.note("tower", None, x, top)
     chance, side = canvas.chance, light.side
     face = scene.details["face"] if chance.random() < 0.75 else chance.choice(tuple(_FACE))
     colour = vary(chance.choice(_FACE[face]), chance, 0.1)

@@ -11,6 +11,7 @@ _GLASS: RGB = (62, 76, 92)
 
 def car_end(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str, *, front: bool) -> None:
     """A car seen from behind or from the front."""
+    canvas.note("car", colour, x, base)
     body, w = light.on(PAINT[colour]), h * 0.62
     dark = light.on(PAINT[colour], 0, 0.6)
     canvas.shadow(x, base, w * 1.25, h * 0.16, 0.7)
@@ -58,6 +59,7 @@ def car_end(canvas: Canvas, light: Light, x: float, base: float, h: float, colou
 
 def car_side(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str) -> None:
     """A car seen from the side; about 2.9 times as long as high."""
+    canvas.note("car", colour, x, base)
     chance = canvas.chance
     w, way = h * 1.45, chance.choice((-1, 1))
     body, dark = light.on(PAINT[colour]), light.on(PAINT[colour], 0, 0.62)
@@ -87,6 +89,7 @@ def car_side(canvas: Canvas, light: Light, x: float, base: float, h: float, colo
 
 def lorry_end(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str) -> None:
     """A lorry seen from behind."""
+    canvas.note("lorry", colour, x, base)
     w = h * 0.36
     canvas.shadow(x, base, w * 1.4, h * 0.1, 0.7)
     for side in (-1, 1):
@@ -104,6 +107,7 @@ def lorry_end(canvas: Canvas, light: Light, x: float, base: float, h: float, col
 
 def sailing_boat(canvas: Canvas, light: Light, x: float, base: float, h: float, colour: str, depth: float) -> None:
     """A boat under sail, with its reflection."""
+    canvas.note("sailing boat", colour, x, base)
     way = canvas.chance.choice((-1, 1))
     sail, sail2 = light.on(PAINT[colour], depth, 1.05), light.on(PAINT[colour], depth, 0.8)
     hull = light.on((70, 52, 42), depth)
@@ -137,6 +141,7 @@ def sailing_boat(canvas: Canvas, light: Light, x: float, base: float, h: float, 
 
 def balloon(canvas: Canvas, light: Light, x: float, y: float, r: float, colour: str) -> None:
     """A hot-air balloon, striped."""
+    canvas.note("hot-air balloon", colour, x, y)
     bands = (PAINT[colour], (240, 236, 226))
     rope = light.on((70, 56, 46))
     for side in (-1, 1):
