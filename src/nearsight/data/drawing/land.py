@@ -10,7 +10,7 @@ from PIL import Image
 
 from nearsight.data.drawing import buildings, plants, things, vehicles
 from nearsight.data.drawing.light import RGB, Light, mix, vary
-from nearsight.data.drawing.paint import Canvas, ramp_array
+from nearsight.data.drawing.paint import Canvas, ramp_array, shifted
 from nearsight.data.drawing.scene import Scene
 from nearsight.data.drawing.sky import paint_sky
 
@@ -300,8 +300,8 @@ def massif(canvas: Canvas, scene: Scene, light: Light, foot: float, height: floa
     detail = canvas.sample(across * 560 + 260 * warp + 256, below * 430 + 256)
     rock_height = np.abs(relief - 0.5) * -2 + 0.4 * detail
     step = max(1, size // 128)
-    slope = (np.roll(rock_height, step, 1) - rock_height) * -scene.side + 0.3 * (
-        rock_height - np.roll(rock_height, step, 0)
+    slope = (shifted(rock_height, 0, step) - rock_height) * -scene.side + 0.3 * (
+        rock_height - shifted(rock_height, step, 0)
     )
     shade = np.clip(0.46 + 2.4 * slope + 0.22 * (detail - 0.5) - 0.1 * scene.side * (xs - centre), 0, 1)
     tone = chance.choice(((1.0, 0.97, 0.94), (1.1, 0.95, 0.84), (0.9, 0.95, 1.03)))

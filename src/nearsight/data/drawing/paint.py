@@ -179,6 +179,14 @@ def colourise(grey: Image.Image, colours: Sequence[RGB]) -> Image.Image:
     return Image.merge("RGB", bands)
 
 
+def shifted(values: NDArray[np.floating], down: int, right: int) -> Grey:
+    """(h, w) moved by whole places, its edges repeated where nothing comes in."""
+    h, w = values.shape
+    ys, xs = np.clip(np.arange(h) - down, 0, h - 1), np.clip(np.arange(w) - right, 0, w - 1)
+    moved: Grey = values[ys[:, None], xs[None, :]]
+    return moved
+
+
 def ramp_array(values: NDArray[np.floating], colours: Sequence[RGB]) -> NDArray[np.float32]:
     """(h, w) of 0..1 -> (h, w, 3), the same ramp for arrays."""
     table = np.stack(

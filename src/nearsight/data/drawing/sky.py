@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from nearsight.data.drawing.light import Light, mix
-from nearsight.data.drawing.paint import Canvas
+from nearsight.data.drawing.paint import Canvas, shifted
 from nearsight.data.drawing.scene import Scene
 
 
@@ -44,7 +44,7 @@ def paint_sky(canvas: Canvas, scene: Scene, light: Light, *, reach: float | None
         share = np.clip((cloud - (1 - cover)) / 0.22, 0, 1)
         share = share * share * (3 - 2 * share)
         shift = max(2, size // 40)
-        relief = np.roll(cloud, (-shift, -scene.side * shift), (0, 1)) - cloud  # thinner towards the light: bright
+        relief = shifted(cloud, -shift, -scene.side * shift) - cloud  # thinner towards the light: bright
         body = np.clip(0.55 - 1.5 * relief - 0.35 * (share - 0.5), 0, 1)[..., None]
         lit, dark = np.array(light.lit, np.float32), np.array(light.dark, np.float32)
         colour = dark + (lit - dark) * body
