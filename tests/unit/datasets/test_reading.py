@@ -90,6 +90,9 @@ def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused("folder", tmp_path, "dataset/layout")
     refused("folder", None, "dataset/root")
     refused("mit_split", None, "dataset/root")
+    monkeypatch.setenv("NEARSIGHT_DATA", str(tmp_path))
+    refused("folder", None, "dataset/root")  # the folder of all data sets is none itself
+    refused("mit_split", None, "dataset/missing")
     refused("mit_split", tmp_path, "dataset/missing")
     refused("karpathy/flickr8k", tmp_path, "dataset/missing")
     refused("karpathy", tmp_path, "dataset/variant")

@@ -135,7 +135,9 @@ def place(variant: str | None, root: Path | None, name: str) -> Path:
 
     Raises DatasetError: ``dataset/root`` (neither given), ``dataset/missing`` (nothing there).
     """
-    path = home(root, name) if variant is None else (root or Path()) / Path(variant).expanduser()
+    if variant is None and root is None:
+        raise DatasetError(f"which {name}?", code="dataset/root", hint=f"write {name}/PATH, or give a root folder")
+    path = (root or Path()) / Path(variant or "").expanduser()
     if not path.exists():
         raise DatasetError(f"there is no {path}", code="dataset/missing", hint="check the path and what is mounted")
     return path
