@@ -98,14 +98,25 @@ def test_a_rotation_waits_for_the_256_centroids_that_it_learns_by() -> None:
 
 @pytest.mark.slow
 def test_a_rotation_before_the_codes_is_learned_too(capfd: pytest.CaptureFixture[str]) -> None:
-    engine = ENGINES.build("faiss/OPQ4_8,IVF8,PQ4x4", dim=16)
+    engine = ENGINES.build("faiss/OPQ4_8,IVF8,PQ4x4?nprobe=8", dim=16)
     keys, vectors = rows(10_000, 16)
     engine.add(keys, vectors)
     engine.remove(keys[:500])
-    found = engine.search(vectors[500:600], 100)
+    found = engine.search(vectors[500:600], 1000)
     assert (found.keys >= 500).all()
     assert np.mean((found.keys == keys[500:600, None]).any(axis=1)) > 0.9
     assert "WARNING" not in "".join(capfd.readouterr())
+
+
+def test_a_graph_that_reaches_too_few_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a graph can be out of reach however far one goes; here it is not allowed to go far."""
+    engine = ENGINES.build("faiss/HNSW8", dim=8)
+    keys, vectors = rows(2000)
+    engine.add(keys, vectors)
+    engine.remove(keys[20:])
+    monkeypatch.setattr(type(engine), "_width", lambda *_: (1, 1))
+    found = engine.search(vectors[:5], 20)
+    assert (np.sort(found.keys, axis=1) == keys[:20]).all()
 
 
 def test_rows_and_results_outlive_what_the_caller_does_with_keys() -> None:

@@ -60,7 +60,10 @@ class Engine(Protocol):
         ...
 
     def save(self, path: Path) -> None:
-        """Write one file at `path` (the caller fsyncs, checksums and renames it). Only where `derived`: else EngineError."""
+        """Write one file at `path` (the caller fsyncs, checksums and renames it).
+
+        Raises EngineError (code ``engine/file``) where `derived` is False.
+        """
         ...
 
     def load(self, path: Path) -> None:
