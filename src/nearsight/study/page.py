@@ -98,7 +98,7 @@ def _notes(report: Report) -> str:
     notes = []
     if report.lone:
         notes.append(
-            f"Lone queries: {report.lone}. They have no relevant picture in the gallery and are left out of all measures."
+            f"Lone queries: {report.lone}. They have nothing to find in the gallery and are left out of all measures."
         )
     if report.loss is not None:
         loss = report.loss

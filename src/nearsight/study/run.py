@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ def run(
     encoder: Encoder,
     *,
     engine: str = EXACT,
+    candidates: int | None = None,
     metrics: Sequence[str] = METRIC_ADDRESSES,
     cache_folder: Path | None = None,
     pictures: Pictures | None = None,
@@ -58,8 +60,10 @@ def run(
 ) -> Generator[Event, None, Report]:
     """Measure an encoder on a benchmark. Yields events; the generator's return value is the Report (see `finish`).
 
-    `engine` ``exact`` is the exact ranking itself. Any other engine is asked for as many places as the metrics look at,
-    its candidates are scored exactly, and what it loses against the exact ranking is told in parts. Vectors are kept in
+    `engine` ``exact`` is the exact ranking itself. Any other engine is asked for `candidates` a query; these are scored
+    exactly, what it did not bring counts as not found, and what it loses against the exact ranking is told in parts.
+    Without `candidates` it is asked for what the metrics look at (times its own oversampling): for AP that is the whole
+    gallery, and an engine that brings everything loses nothing, however coarse it is. Vectors are kept in
     `cache_folder`. Pictures that cannot be used are skipped, named and counted. Raises DatasetError where no query with
     something to find is left.
     """
@@ -80,7 +84,7 @@ def run(
             hint="measuring needs labels: several pictures of each class",
         )
     ready = Gallery.of(keys_of(gallery.items), gallery.vectors)
-    outcome = yield from _measure(queries.vectors, ready, relevance, chosen, engine, samples, seed)
+    outcome = yield from _measure(queries.vectors, ready, relevance, chosen, engine, candidates, samples, seed)
     skipped = {(event.path, event.code): event for event in (*gallery.skipped, *queries.skipped)}
     card = Card(
         dataset=benchmark.name,
@@ -135,6 +139,7 @@ def _measure(
     relevance: ByGroup,
     metrics: Sequence[Metric],
     engine: str,
+    candidates: int | None,
     samples: int,
     seed: int,
 ) -> Generator[Step, None, _Outcome]:
@@ -148,20 +153,22 @@ def _measure(
     built: Engine = ENGINES.build(engine, dim=gallery.vectors.shape[1])
     built.add(gallery.keys, gallery.vectors)
     n = len(gallery.keys)
-    # one place more than is measured, for the query itself
-    k = n if depth is None else min(n, depth + int(relevance.removed().lengths().max(initial=0)))
+    asked = candidates or (n if depth is None else math.ceil(depth * built.oversample))
+    extra = int(relevance.removed().lengths().max(initial=0))  # a place for the query itself
+    k = min(n, asked + extra)
     watch, found = _Watch(), []
     for part, hits in watch(_asked(built, queries, k, n)):
         found.append(hits)
         yield Step("queries searched", part.stop, len(queries))
     raw = Hits(np.concatenate([h.keys for h in found]), np.concatenate([h.scores for h in found]))
-    hits = rescore(queries, gallery, raw)
+    hits = rescore(queries, gallery, raw).first(n if depth is None else max(k, min(n, depth + extra)))
     answer = yield from _once(hits, relevance, metrics, samples, seed)
     ordered = yield from _once(as_ordered(relevance.strip(hits)), relevance, metrics[:1], 1, seed)
     loss = None
     if metrics[0].unit == "share":
         loss = split_loss(exact.rows[0].values, answer.rows[0].values, ordered.rows[0].values)
-    return _Outcome(answer, loss, built.address, hits, watch.ms(len(queries)))
+    name = f"{built.address}, {k - extra} candidates"
+    return _Outcome(answer, loss, name, hits, watch.ms(len(queries)))
 
 
 def _once(

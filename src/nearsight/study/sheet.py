@@ -82,8 +82,8 @@ def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: in
         head = keep // 2
         return f"{text[:head]}…{text[len(text) - (keep - head) :]}"
 
-    fitting = bisect.bisect_right(range(len(text)), width, key=lambda keep: font.getlength(short(keep)))
-    return short(max(0, fitting - 1))
+    too_wide = bisect.bisect_left(range(len(text)), True, key=lambda keep: font.getlength(short(keep)) > width)
+    return short(max(0, too_wide - 1))
 
 
 def _mark(draw: ImageDraw.ImageDraw, right: int, top: int, size: int, colour: tuple[int, int, int], good: bool) -> None:

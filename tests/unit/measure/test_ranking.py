@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,3 +144,13 @@ def test_refuses_what_cannot_be_ranked() -> None:
         next(rank(rows, Gallery.of(np.arange(4), rows), k=0))
     with pytest.raises(InputError, match="shape"):
         next(rank(vectors(2, 5), Gallery.of(np.arange(4), rows)))
+
+
+def test_a_kernel_that_rounds_equal_columns_differently_breaks_no_tie() -> None:
+    rows = vectors(40, 64)
+    rows[30] = rows[4]
+    gallery = Gallery.of(np.arange(40), rows)
+    uneven = gallery.vectors.copy()
+    uneven[30] = np.nextafter(uneven[30], np.float32(2))  # what such a kernel amounts to
+    scores = replace(gallery, vectors=uneven).score(vectors(10, 64, seed=1))
+    assert np.array_equal(scores[:, 30], scores[:, 4])

@@ -189,7 +189,7 @@ def test_an_exact_engine_measures_the_same_to_the_last_digit(
     monkeypatch.setattr(study, "ENGINES", Engines())
     other = measured(benchmark_, engine="whole")
     assert other.values == report.values
-    assert other.card.engine == "whole"
+    assert other.card.engine == "whole, 24 candidates"
     assert other.loss is not None
     assert other.loss.index == 0
     cut = ["precision@3", "hit@5"]
@@ -204,6 +204,20 @@ def test_what_an_engine_loses_is_told(benchmark_: Benchmark, report: Report, mon
     assert half.loss.index == pytest.approx(report.measures[0].value - half.measures[0].value)
     assert half.loss.index > 0.2
     assert "did not bring" in page(half, Counting().pictures())
+
+
+def test_few_candidates_lose_what_they_do_not_bring(
+    benchmark_: Benchmark, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "ENGINES", Engines())
+    few = measured(benchmark_, engine="whole", candidates=5)
+    assert few.card.engine == "whole, 5 candidates"
+    assert few.values["P@5"] == report.values["P@5"]
+    for cut, full in zip(few.values["mAP"], report.values["mAP"], strict=True):
+        assert (cut is None) == (full is None)
+        assert cut is None or cut <= min(full, 5 / 7) + 1e-12  # 5 of the 7 relevant ones at most
+    assert few.loss is not None
+    assert few.loss.index == pytest.approx(report.measures[0].value - few.measures[0].value)
 
 
 def test_comparing_wants_one_protocol(benchmark_: Benchmark, report: Report) -> None:
