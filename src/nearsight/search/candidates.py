@@ -25,7 +25,7 @@ from nearsight.search.store.snapshot import Snapshot
 
 _STAMP, _FORMAT = "stamp.json", "nearsight-engine"
 _SPARE = 16
-"""Fetched beyond k even from exact engines: their scores are rounded, and a near-tie may cross the cut."""
+"""Fetched beyond k, whatever the engine asks for: its scores are rounded, and a near-tie may cross the cut."""
 _ADD = 8192
 """Rows copied at once into an engine that keeps its own."""
 _TRAIN = 65_536
@@ -151,6 +151,8 @@ class Searcher:
         if stamp["epoch"] != snapshot.epoch or stamp["generation"] > snapshot.generation:
             raise FormatError("the saved index is of another arrangement of the rows")
         self.verify()
+        if NO_KEY in snapshot.keys[~snapshot.alive]:
+            raise Damaged("dead rows have lost their keys, so the saved index cannot be told to forget them")
         self._main.load(self.folder / stamp["file"])
         return {int(number): rows for number, rows in stamp["covered"].items()}
 
@@ -168,18 +170,11 @@ class Searcher:
         wanted = min(k, allowed)
         if wanted == 0 or not len(queries):
             return _nothing(len(queries), k)
+        if self._tail is None and self._main.exact:  # ranks by the same float64 cosines as `_score`
+            return self._main.search(queries, wanted, among=among).first(k)
         fetch = min(int(wanted * self._main.oversample) + _SPARE, allowed)
         found = [e.search(queries, fetch, among=among) for e in (self._main, self._tail) if e is not None and len(e)]
-        hits = self._score(snapshot, queries, np.concatenate([h.keys for h in found], axis=1), wanted)
-        short = np.flatnonzero((hits.keys == NO_KEY).any(axis=1))
-        if short.size:  # the index lost its way (few lists probed): k is promised, so scan
-            scan = self._build("exact")
-            for run, vectors in living_runs(snapshot, {}):
-                scan.add(run, vectors)
-            more = scan.search(queries[short], min(wanted + _SPARE, allowed), among=among)
-            exact = self._score(snapshot, queries[short], more.keys, wanted)
-            hits.keys[short], hits.scores[short] = exact.keys, exact.scores
-        return hits.first(k)
+        return self._score(snapshot, queries, np.concatenate([h.keys for h in found], axis=1), wanted).first(k)
 
     def _score(self, snapshot: Snapshot, queries: Vectors, keys: Keys, k: int) -> Hits:
         """Candidates (q, m) -> the best k by the cosine of the stored vectors, in float64, rounded to float32."""

@@ -67,10 +67,13 @@ class Difference:
         own = self.store.folder.resolve()
         rows: list[tuple[Any, ...]] = []
         for found in walk(self.root, follow_links=follow_links):
+            where = Path(found.path)
+            if own == where or own in where.parents:
+                continue
             if isinstance(found, Skipped):
                 self._withheld.append(os.fsencode(found.path)[base:])
                 yield found
-            elif own not in found.path.parents:
+            else:
                 path = os.fsencode(found.path)[base:]
                 rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode))
                 self.seen += 1

@@ -117,7 +117,8 @@ class Pipeline:
         """In a worker: read, hash, and unless the hash is known or another worker has it, decode and prepare."""
         digest = b""
         try:
-            content = read(self.difference.root / os.fsdecode(job.path), self.options.limits)
+            path = self.difference.root / os.fsdecode(job.path)
+            content = read(path, self.options.limits, follow_links=self.options.follow_links)
             digest = picture_hash(content)
             with self.store.reading() as catalogue:
                 known = catalogue.one("SELECT key FROM item WHERE sha256=? LIMIT 1", digest) is not None
