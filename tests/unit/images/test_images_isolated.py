@@ -124,14 +124,16 @@ def test_memory_limit_holds_for_real_pictures() -> None:
 
 
 def test_an_answer_that_is_none() -> None:
+    start = "import sys; print('ready', flush=True); sys.stdin.buffer.readline(); print("
+
     class Liar(Isolated):
-        _program = 'import sys; sys.stdin.buffer.readline(); print(\'{"width": 9, "height": 9}\')'
+        _program = start + """'{"width": 9, "height": 9}')"""
 
     class Noise(Isolated):
-        _program = "import sys; print('ready', flush=True); sys.stdin.buffer.readline(); print('[[[[')"
+        _program = start + "'[[[[')"
 
     class Giant(Isolated):
-        _program = 'import sys; sys.stdin.buffer.readline(); print(\'{"width": 9999999, "height": 9999999}\')'
+        _program = start + """'{"width": 9999999, "height": 9999999}')"""
 
     class Missing(Isolated):
         _program = "import no_such_module"
