@@ -62,7 +62,8 @@ def test_facts_of_a_file(tmp_path: Path) -> None:
     path = put(tmp_path / "a.png")
     (only,) = walk(tmp_path)
     status = path.stat()
-    assert only == Found(path, status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    assert only == Found(path, status.st_size, *times, status.st_dev, status.st_ino)
 
 
 def test_hidden_files_and_folders_are_named_once(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def boxes(data: bytes) -> bytes:
     In these formats the turn is a property of the image and applied by the decoder; EXIF's own must be ignored
     (ISO/IEC 23008-12, 6.5.10).
     """
-    at, media, seen = 0, len(data), set[bytes]()
+    at, meta, seen = 0, slice(0), set[bytes]()
     for _ in range(PARTS):
         if at + 8 > len(data):
             raise refusal("truncated")
@@ -224,10 +224,10 @@ def boxes(data: bytes) -> bytes:
             raise refusal("damaged", "a box without a length")
         if at + length > len(data):
             raise refusal("truncated")
-        if name == b"mdat":
-            media = min(media, at)
+        if name == b"meta":
+            meta = slice(at, at + length)
         seen.add(name)
         at += length
         if at == len(data) or {b"meta", b"mdat"} <= seen:  # what some cameras append is not our business
-            return _EXIF_ITEM.sub(rb"\1skip", data[:media]) + data[media:]
+            return data[: meta.start or 0] + _EXIF_ITEM.sub(rb"\1skip", data[meta]) + data[meta.stop :]
     raise refusal("metadata")

@@ -8,15 +8,19 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from PIL import Image
 
 from nearsight.core.errors import InputError, PictureError
 from nearsight.data.images.limits import REASONS, Limits, refusal
+
+_T = TypeVar("_T")
+_START_SECONDS = 60.0
 
 
 class Isolated:
@@ -87,6 +91,16 @@ class _Worker:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
+            # Its start is not the picture's time: a busy machine must not make pictures late.
+            self._within(_START_SECONDS, process, lambda: _ready(process))
+        return self._within(
+            seconds,
+            process,
+            lambda: _ask(process, data, {"bytes": len(data), "side": side, "seconds": seconds, **asdict(limits)}),
+        )
+
+    def _within(self, seconds: float, process: subprocess.Popen[bytes], call: Callable[[], _T]) -> _T:
+        """What ``call`` gives; the process is killed after that time, and replaced when it is not as it was."""
         late = threading.Event()
 
         def stop() -> None:
@@ -97,7 +111,7 @@ class _Worker:
         watch.daemon = True
         watch.start()
         try:
-            return _ask(process, data, {"bytes": len(data), "side": side, "seconds": seconds, **asdict(limits)})
+            return call()
         except _Gone as gone:
             self.stop()
             if late.is_set():
@@ -140,6 +154,11 @@ class _Worker:
 
 class _Gone(Exception):
     """The process ended, or its answer is none."""
+
+
+def _ready(process: subprocess.Popen[bytes]) -> None:
+    if process.stdout is None or process.stdout.readline(1 << 10) != b"ready\n":
+        raise _Gone
 
 
 def _ask(process: subprocess.Popen[bytes], data: bytes, request: dict[str, int | float]) -> Image.Image:

@@ -18,6 +18,8 @@ from nearsight.core.errors import PictureError
 from nearsight.data.images.decoding import decode
 from nearsight.data.images.limits import Limits
 
+READY = b"ready\n"
+
 
 def main() -> None:
     """Answer requests until the pipe closes."""
@@ -26,6 +28,8 @@ def main() -> None:
     os.dup2(2, 1)  # a library that prints must not print into an answer
     _warm()
     _limit(int(sys.argv[1]))
+    answers.write(READY)
+    answers.flush()
     while line := sys.stdin.buffer.readline():
         _answer(json.loads(line), sys.stdin.buffer, answers)
 
