@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ HEADER = 4096
 BLOCK = 1024
 """Rows that share a checksum in the catalogue."""
 SEGMENT_BYTES = 256 << 20
+_POPULATE_READ = 22
+"""madvise's MADV_POPULATE_READ, which Python 3.11 has no name for."""
 _LAYOUT = struct.Struct("<8s H H I I 16s 32s")
 _MAGIC = {"vec": b"NSIGHTV\0", "key": b"NSIGHTK\0"}
 _DTYPES = {1: np.dtype("<f4"), 2: np.dtype("<f2")}
@@ -43,6 +47,21 @@ class Shape:
     def capacity(self) -> int:
         """Rows of a full segment, whole blocks."""
         return max(1, SEGMENT_BYTES // (self.row_bytes * BLOCK)) * BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Vectors (n, dim) in a mapped file."""
+
+    rows: NDArray[np.floating]
+    memory: mmap.mmap
+
+    def touch(self, first: int, last: int) -> None:
+        """Bring rows first..last into the page table in one call: faults, one by one, cost more than checksumming."""
+        size = self.rows.shape[1] * self.rows.itemsize
+        start = (HEADER + first * size) // mmap.PAGESIZE * mmap.PAGESIZE
+        with suppress(OSError, ValueError):  # before Linux 5.14, or not Linux: the faults do it
+            self.memory.madvise(_POPULATE_READ, start, min(HEADER + last * size, len(self.memory)) - start)
 
 
 class Segment:
@@ -80,10 +99,14 @@ class Segment:
             finally:
                 os.close(handle)
 
-    def map(self, rows: int) -> NDArray[np.floating]:
-        """The first `rows` vectors, mapped, not read: (rows, dim). Raises Damaged for a wrong header or size."""
-        self._require(self.vec, "vec", HEADER + rows * self.shape.row_bytes)
-        return np.memmap(self.vec, self.shape.dtype, mode="r", offset=HEADER, shape=(rows, self.shape.dim))
+    def map(self, rows: int) -> Mapped:
+        """The first `rows` vectors, mapped, not read. Raises Damaged for a wrong header or size."""
+        size = HEADER + rows * self.shape.row_bytes
+        self._require(self.vec, "vec", size)
+        with open(self.vec, "rb") as file:
+            memory = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        values = np.frombuffer(memory, self.shape.dtype, rows * self.shape.dim, HEADER)
+        return Mapped(values.reshape(rows, self.shape.dim), memory)
 
     def keys(self, rows: int) -> Keys:
         """The keys of the first `rows` rows, as they stand in the file."""

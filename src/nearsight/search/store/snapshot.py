@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nearsight.core.arrays import NO_KEY, Keys, Vectors
 from nearsight.core.errors import Damaged
 from nearsight.search.store.catalogue import Catalogue
-from nearsight.search.store.segments import BLOCK, Segment, Shape, checksum, row_sums
+from nearsight.search.store.segments import BLOCK, Mapped, Segment, Shape, checksum, row_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,12 @@ class Part:
     number: int
     start: int
     keys: Keys
-    rows: NDArray[np.floating]
+    mapped: Mapped
+
+    @property
+    def rows(self) -> NDArray[np.floating]:
+        """(n, dim) as stored."""
+        return self.mapped.rows
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ class Snapshot:
 
         def good(job: tuple[Part, int, tuple[int, int, int, int]]) -> bool:
             part, block, (_, _, rows, vec) = job
+            part.mapped.touch(block * BLOCK, (block + 1) * BLOCK)
             there = part.rows[block * BLOCK : (block + 1) * BLOCK]
             return len(there) == rows and checksum(there) == vec
 
