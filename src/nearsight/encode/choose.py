@@ -43,19 +43,11 @@ def open_network(name: str, network: Any, takes: str, fingerprint: str, golden: 
     the golden vectors.
     """
     if name != "auto":
-        runtime = cast(Runtime, RUNTIMES.build(name))
-        why = f"it runs {runtime.takes}, not {takes}" if runtime.takes != takes else runtime.available()
-        if not why:
-            runner = runtime.open(network)
-            # fp32 was held to the golden set when the encoder was saved; fewer bits are held to it here.
-            why = golden.failure(runner(golden.inputs)) if "precision" in name else ""
-            if not why:
-                return runner
-        raise EncoderError(
-            f"the runtime {name} cannot run this encoder: {why}",
-            code="encoder/runtime",
-            hint=f"choose auto or one of {', '.join(CANDIDATES[takes])}",
-        )
+        runner = require_runtime(name, takes).open(network)
+        # fp32 was held to the golden set when the encoder was saved; fewer bits are held to it here.
+        if "precision" in name and (why := golden.failure(runner(golden.inputs))):
+            raise _refused(name, takes, f"not the golden vectors: {why}")
+        return runner
     first, *_ = names = CANDIDATES[takes]
     able = {n: r for n in names if not (r := cast(Runtime, RUNTIMES.build(n))).available()}
     if not able:
@@ -71,6 +63,23 @@ def open_network(name: str, network: Any, takes: str, fingerprint: str, golden: 
         failures = "; ".join(f"{n}: {facts['failure']}" for n, facts in table.items())
         raise EncoderError(f"no runtime gives this encoder's golden vectors ({failures})", code="encoder/runtime")
     return able[min(sound, key=lambda n: sound[n])].open(network)
+
+
+def require_runtime(name: str, takes: str) -> Runtime:
+    """The runtime `name`, if it can run `takes` (``onnx`` or ``module``) here. Raises as `open_network`."""
+    runtime = cast(Runtime, RUNTIMES.build(name))
+    why = f"it runs {runtime.takes}, not {takes}" if runtime.takes != takes else runtime.available()
+    if why:
+        raise _refused(name, takes, why)
+    return runtime
+
+
+def _refused(name: str, takes: str, why: str) -> EncoderError:
+    return EncoderError(
+        f"the runtime {name} cannot run this encoder: {why}",
+        code="encoder/runtime",
+        hint=f"choose auto or one of {', '.join(CANDIDATES[takes])}",
+    )
 
 
 def _measure(runtime: Runtime, network: Any, golden: Golden) -> dict[str, Any]:

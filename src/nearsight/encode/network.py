@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.errors import EncoderError, UnknownName
-from nearsight.encode.choose import open_network
+from nearsight.encode.choose import open_network, require_runtime
 from nearsight.encode.export import export, pixel_network, tensors_of
 from nearsight.encode.golden import Golden, golden_pictures
 from nearsight.encode.preprocess import Preprocess
@@ -52,7 +52,12 @@ class NetworkTower:
         return self.preprocess.resize
 
     def choose_runtime(self, runtime: str, expect: int) -> None:
-        """``auto`` or a runtime's address, and how many pictures are coming; takes effect at the next `forward`."""
+        """``auto`` or a runtime's address, and how many pictures are coming; takes effect at the next `forward`.
+
+        Raises UnknownName, and EncoderError (code ``encoder/runtime``) for a runtime that cannot run this here.
+        """
+        if runtime != "auto":
+            require_runtime(runtime, self.takes)
         self._runtime, self._expect, self._runner = runtime, expect, None
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:

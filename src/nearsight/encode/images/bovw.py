@@ -1,9 +1,9 @@
 """Bag of visual words: how often each typical patch of the training pictures occurs.
 
 Local descriptors, a codebook by k-means, counts weighted by tf-idf (Sivic and Zisserman, ICCV 2003). Variants:
-``bovw/sift`` (the default), ``dense`` (SIFT on a grid, for scenes), ``kaze``, ``orb``, ``akaze`` from OpenCV and ``surf``
-from mahotas. SIFT is square-rooted (RootSIFT: Arandjelovic and Zisserman, CVPR 2012). The bits of ORB and AKAZE become
-numbers 0 and 1, so that distances to a word generalise Hamming's to words between patterns.
+``bovw/sift`` (the default), ``dense`` (SIFT on a grid, for scenes), ``kaze``, ``orb`` and ``akaze`` from OpenCV, and
+``surf`` from mahotas. SIFT is square-rooted (RootSIFT: Arandjelovic and Zisserman, CVPR 2012). The bits of ORB and
+AKAZE become numbers 0 and 1, so that distances to a word generalise Hamming's to words between patterns.
 
 The codebook is learned by `fit` from the first `pictures` pictures it is given. One more component stands after the
 words: it is 1 where a picture has no keypoint (flat, or tiny), and 0 elsewhere, so that such pictures are like one
@@ -153,7 +153,8 @@ class Bovw:
 
 def _nearest(found: Descriptors, centroids: NDArray[np.float32]) -> NDArray[np.intp]:
     """The nearest word of each descriptor. For one picture at a time: its words never depend on its batch."""
-    return np.argmax(found @ centroids.T - 0.5 * np.einsum("kd,kd->k", centroids, centroids), axis=1)
+    nearness = found @ centroids.T - 0.5 * np.einsum("kd,kd->k", centroids, centroids)
+    return np.asarray(nearness.argmax(axis=1))
 
 
 def _root(values: Descriptors) -> Descriptors:
@@ -175,10 +176,10 @@ def _sift(grey: NDArray[np.uint8], features: int) -> Descriptors:
 
 def _dense(grey: NDArray[np.uint8], features: int) -> Descriptors:
     cv2 = _cv2()
-    step = max(4.0, (grey.shape[0] * grey.shape[1] / features) ** 0.5)
+    step = max(4.0, (grey.shape[0] * grey.shape[1] * 2 / features) ** 0.5)
     places = [
         cv2.KeyPoint(x, y, size)
-        for size in (12.0, 24.0)
+        for size in (8 / 3, 16 / 3)  # OpenCV's descriptor has 4 x 4 bins of 1.5 sizes: 4 and 8 pixels
         for y in np.arange(step / 2, grey.shape[0], step).tolist()
         for x in np.arange(step / 2, grey.shape[1], step).tolist()
     ]

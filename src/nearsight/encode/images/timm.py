@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from nearsight.core.errors import EncoderError, MissingExtra, Unreachable, UnknownName
+from nearsight.core.errors import EncoderError, MissingExtra, UnknownName, Unreachable
 from nearsight.encode.export import load_weights, need_torch
 from nearsight.encode.network import TorchTower, address_of, require_network
 from nearsight.encode.preprocess import Preprocess

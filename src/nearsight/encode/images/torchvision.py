@@ -84,7 +84,7 @@ def build(
 
 def _take_head_off(network: Any, torch: Any, variant: str) -> str:
     """Replace the last linear layer by nothing; its name."""
-    linear = [name for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear)]
+    linear: list[str] = [name for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear)]
     if not linear:
         raise EncoderError(f"torchvision/{variant} has no linear layer whose input could be the vector")
     network.set_submodule(linear[-1], torch.nn.Identity())
