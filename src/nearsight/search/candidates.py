@@ -90,7 +90,7 @@ class Searcher:
     def save(self, snapshot: Snapshot) -> bool:
         """Bring the saved index up to `snapshot`; True where there was something to do. Called by the writer."""
         self.follow(snapshot)
-        if self._tail is None or (not len(self._tail) and self.state == "ready"):
+        if self._tail is None or not len(snapshot) or (not len(self._tail) and self.state == "ready"):
             return False  # deletions alone are worked out again when it is loaded
         if len(self._tail) * 2 > len(self._main):  # mostly new: train on all of it
             self._main, self._covered = self._build(self.address), {}

@@ -1,4 +1,4 @@
-"""A copy of a collection, taken while it is in use: SQLite's backup, links to what never changes, copies of the rest."""
+"""A copy of a collection that is in use: SQLite's backup, links to what never changes, copies of the rest."""
 
 from __future__ import annotations
 

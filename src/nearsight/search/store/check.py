@@ -79,7 +79,8 @@ def check(folder: Path) -> Iterator[Step | Finding]:
 
 
 def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
-    """The manifest's facts, from the copy in the catalogue where the file is damaged; None where both are."""
+    """The manifest's facts (from the copy in the catalogue where the file is damaged; None where both are), and what
+    is wrong with it."""
     problem = ""
     try:
         meta: dict[str, Any] | None = read_manifest(folder / MANIFEST, FORMAT, VERSION)["meta"]
@@ -93,7 +94,7 @@ def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
         meta, problem = None, error.message
     except (Damaged, OSError) as error:
         meta, problem = None, str(error)
-    copy = _copy_of_manifest(folder)
+    copy = copy_of_manifest(folder)
     if problem:
         return copy, [Finding("manifest", problem, path=MANIFEST, repair=_REPAIR)]
     if copy is not None and copy != meta:
@@ -101,7 +102,8 @@ def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
     return meta, []
 
 
-def _copy_of_manifest(folder: Path) -> dict[str, Any] | None:
+def copy_of_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest's facts as the catalogue keeps them, if it can be read."""
     with suppress(NearsightError, ValueError):
         catalogue = Catalogue(folder, write=False)
         try:
@@ -202,7 +204,10 @@ def _block(
         return
     name, bad = f"segments/{segment.vec.name}", 0
     for row, key, crc, path in catalogue.all(
-        "SELECT row, key, crc, path FROM item WHERE segment=? AND row>=? AND row<?", segment.number, first, first + count
+        "SELECT row, key, crc, path FROM item WHERE segment=? AND row>=? AND row<?",
+        segment.number,
+        first,
+        first + count,
     ):
         at = row - first
         if at >= len(there) or row_sums(np.array([key], np.int64), there[at : at + 1])[0] != crc:
@@ -215,7 +220,7 @@ def _block(
 
 
 def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:
-    if (folder / "engine").exists():
+    if any((folder / "engine").glob("*")):
         try:
             Searcher(folder, meta["engine"], meta["dim"], meta["fingerprint"]).verify()
         except (NearsightError, OSError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Segment:
     def create(self) -> None:
         """New, empty files. What a crash left under this number was never committed and is overwritten."""
         for path, kind in ((self.vec, "vec"), (self.key, "key")):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
+            with disk.step("create"):
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
             try:
                 disk.write_at(handle, self._header(kind), 0)
                 disk.sync(handle)
@@ -131,6 +132,14 @@ class Segment:
     def read_keys(self, first: int, count: int) -> Keys:
         """Keys from row `first` on, as far as the file goes: (<= count,)."""
         return np.fromfile(self.key, "<i8", count, offset=HEADER + first * 8).astype(np.int64, copy=False)
+
+    def damaged_keys(self, rows: int, blocks: Mapping[tuple[int, int], tuple[int, int, int]]) -> bool:
+        """Whether keys in the file are not as written (readers take them from the catalogue)."""
+        keys = self.keys(rows)
+        return any(
+            checksum(keys[first : first + BLOCK]) != blocks.get((self.number, first // BLOCK), (0, 0, -1))[2]
+            for first in range(0, rows, BLOCK)
+        )
 
     def _files(self, rows: int) -> tuple[tuple[Path, str, int], tuple[Path, str, int]]:
         return (self.vec, "vec", HEADER + rows * self.shape.row_bytes), (self.key, "key", HEADER + rows * 8)
