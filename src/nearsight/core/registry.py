@@ -78,6 +78,7 @@ class Catalogue:
         self.package = package
         self.noun = noun
         self.group = "nearsight." + package.rsplit(".", 1)[-1]
+        self._modules: dict[str, ModuleType] = {}
 
     def names(self) -> list[str]:
         """All members, sorted; imports none of them."""
@@ -87,13 +88,13 @@ class Catalogue:
 
     def module(self, name: str) -> ModuleType:
         """The component's module. Raises UnknownName with the nearest names."""
-        if name not in self.names():
-            raise UnknownName(f"there is no {self.noun} called '{name}'", hint=_suggest(name, self.names()))
-        for entry in entry_points(group=self.group):
-            if entry.name == name:
-                loaded: ModuleType = entry.load()
-                return loaded
-        return importlib.import_module(f"{self.package}.{name}")
+        if name not in self._modules:  # looking for entry points reads the metadata of every installed package
+            if name not in self.names():
+                raise UnknownName(f"there is no {self.noun} called '{name}'", hint=_suggest(name, self.names()))
+            outside = [entry for entry in entry_points(group=self.group) if entry.name == name]
+            inside = f"{self.package}.{name}"
+            self._modules[name] = outside[0].load() if outside else importlib.import_module(inside)
+        return self._modules[name]
 
     def help(self, name: str) -> str:
         """The component's docstring."""

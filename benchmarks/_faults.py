@@ -1,0 +1,34 @@
+"""Faults thrown at collections, counted: kills, flipped bits, zeroed pages, junk, failing writes, a full disk.
+
+Each function returns counts. What must be zero: ``lost`` (acknowledged and gone), ``phantom`` (there and never added),
+``wrong`` (not as it was added), ``silent`` (an answer that differs from the truth without an error), ``unnamed`` (an
+error for which `check` finds nothing), ``crashed`` (a signal, or an error that is not ours). Everything happens in
+forked children, so that a crash is a count, too.
+
+    python -m benchmarks._faults kills 300
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from benchmarks._fault_bytes import flips, junk, pages
+from benchmarks._fault_kills import kills
+from benchmarks._fault_writes import disk_full, failpoints
+
+__all__ = ["disk_full", "failpoints", "flips", "junk", "kills", "pages"]
+
+
+def main() -> None:
+    """One of the functions, by name, with its number; prints JSON."""
+    name, *given = sys.argv[1:]
+    chosen = {f.__name__: f for f in (kills, flips, pages, junk, failpoints, disk_full)}[name]
+    started = time.monotonic()
+    result = chosen(*map(int, given))
+    print(json.dumps({**result, "seconds": round(time.monotonic() - started, 1)}))
+
+
+if __name__ == "__main__":
+    main()
