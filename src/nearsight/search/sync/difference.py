@@ -67,6 +67,8 @@ class Difference:
         own = self.store.folder.resolve()
         rows: list[tuple[Any, ...]] = []
         for found in walk(self.root, follow_links=follow_links):
+            if isinstance(found, Skipped) and Path(found.path) == own:
+                continue  # FOLDER/.nearsight is no picture that was left out
             if isinstance(found, Skipped):
                 self._withheld.append(os.fsencode(found.path)[base:])
                 yield found

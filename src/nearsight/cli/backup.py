@@ -1,0 +1,7 @@
+"""``nearsight backup``."""
+
+EXAMPLES = "nearsight backup"
+
+
+def run() -> None:
+    """(Coming.)"""

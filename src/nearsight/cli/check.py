@@ -1,0 +1,7 @@
+"""``nearsight check``."""
+
+EXAMPLES = "nearsight check"
+
+
+def run() -> None:
+    """(Coming.)"""

@@ -1,0 +1,7 @@
+"""``nearsight demo``."""
+
+EXAMPLES = "nearsight demo"
+
+
+def run() -> None:
+    """(Coming.)"""

@@ -1,0 +1,7 @@
+"""``nearsight eval``."""
+
+EXAMPLES = "nearsight eval"
+
+
+def run() -> None:
+    """(Coming.)"""

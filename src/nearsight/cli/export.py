@@ -1,0 +1,7 @@
+"""``nearsight export``."""
+
+EXAMPLES = "nearsight export"
+
+
+def run() -> None:
+    """(Coming.)"""

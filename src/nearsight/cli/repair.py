@@ -1,0 +1,7 @@
+"""``nearsight repair``."""
+
+EXAMPLES = "nearsight repair"
+
+
+def run() -> None:
+    """(Coming.)"""
