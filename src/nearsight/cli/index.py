@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from nearsight.cli import places, render
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
-from nearsight.core.events import Done, Encoded, Event, Skipped, Step
+from nearsight.core.events import Done, Encoded, Event, Skipped
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from nearsight.encode import Encoder
     from nearsight.search.collection import Collection
     from nearsight.search.sync import Annotation
@@ -155,7 +153,7 @@ def run(
             follow_links=follow_links,
         )
         try:
-            render.watch(events, seen)
+            render.watch(cast("Generator[Event, None, None]", events), seen)
         except (render.Stopped, KeyboardInterrupt):
             raise render.Stopped(
                 f"stopped; the collection has {len(kept):,} pictures, {len(kept) - before:,} of them new. "
@@ -178,8 +176,7 @@ def _make(where: Path, folder: Path, encoder: str | None, engine: str | None, dt
     from nearsight.search.collection import Collection
 
     made = create(encoder or ENCODER)
-    if not made.tower.fitted:
-        _fit(made, folder)
+    fit(made, folder)
     return Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
 
 
@@ -216,22 +213,12 @@ def _require_same(kept: Collection, encoder: str) -> None:
         )
 
 
-def _fit(encoder: Encoder, folder: Path) -> None:
-    """Let an encoder learn from a sample of the folder."""
+def fit(encoder: Encoder, folder: Path) -> None:
+    """Let an encoder that learns from pictures learn from a sample of the folder."""
     from nearsight.search.sync import sample
 
-    def work() -> Iterator[Event]:
-        pictures: list[Image.Image] = []
-        for picture in sample(folder, _SAMPLE):
-            pictures.append(picture)
-            yield Step("fit", len(pictures), None)
-        if not pictures:
-            raise InputError(
-                f"{encoder.tower.address} learns from pictures, and {folder} has none", code="encoder/unfitted"
-            )
-        encoder.fit(pictures)
-
-    render.watch(work())
+    if not encoder.tower.fitted:
+        encoder.fit(render.counted(sample(folder, _SAMPLE, side=encoder.tower.side), "fit"))
 
 
 # labels

@@ -9,11 +9,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from nearsight.core.errors import NearsightError
 from nearsight.core.events import Event, Step
@@ -213,28 +213,31 @@ def unexpected(found: BaseException) -> None:
 # long work
 
 
-def watch(work: Iterator[Event] | Generator[Event, None, T], see: Callable[[Event], None] | None = None) -> T | None:
+def watch(work: Generator[Event, None, T], see: Callable[[Event], None] | None = None) -> T:
     """Run `work` to its end, drawing its Steps; every event goes to `see`. Returns what the generator returned.
 
     The first Ctrl-C closes the work in order at its next event and raises Stopped; a second one interrupts at once.
     """
-    with _interruptible() as interrupted, _drawing() as draw:
-        try:
-            while True:
-                try:
-                    event = next(work)
-                except StopIteration as end:
-                    result: T | None = end.value
-                    return result
-                if see is not None:
-                    see(event)
-                if isinstance(event, Step):
-                    draw(event)
-                if interrupted():
-                    raise Stopped("stopped")
-        finally:
-            if isinstance(work, Generator):
-                work.close()
+    with _interruptible() as interrupted, _drawing() as draw, closing(work):
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                return cast(T, end.value)
+            if see is not None:
+                see(event)
+            if isinstance(event, Step):
+                draw(event)
+            if interrupted():
+                raise Stopped("stopped")
+
+
+def counted(things: Iterable[T], what: str) -> Iterator[T]:
+    """`things` one by one, counted on stderr as `what`."""
+    with _drawing() as draw:
+        for number, thing in enumerate(things, start=1):
+            draw(Step(what, number, None))
+            yield thing
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def run(
         else:
             _print_table(matches, known)
         if sheet is not None:
-            _draw(sheet, kept, wanted, key or [], known, matches)
+            save(draw(kept, [(one.name, one.content) for one in wanted], key or [], known, matches), sheet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,43 +183,34 @@ def _print_table(matches: Sequence[Match], known: set[int]) -> None:
         render.out(text)
 
 
-def _draw(
-    file: Path,
+def draw(
     kept: Collection,
-    wanted: Sequence[_Example],
+    wanted: Sequence[tuple[str, bytes]],
     keys: Sequence[int],
     known: set[int],
     matches: Sequence[Match],
-) -> None:
-    from nearsight.core.errors import PictureError
+) -> Image:
+    """A contact sheet: the queries (named contents, and items by key), then what was found.
+
+    Right and wrong are said where all of `known`, the items that are the query, have one label.
+    """
     from nearsight.data.images import decode
     from nearsight.study.pictures import Pictures
     from nearsight.study.sheet import SIDE, Cell, contact_sheet
 
     pictures = Pictures.default()
-    items = list(kept.items(sorted(known)))
-    labels = {item.label for item in items if item.label}
+    own = list(kept.items(sorted(known)))
+    labels = {item.label for item in own}
     truth = labels.pop() if len(labels) == 1 else None
-    queries = []
-    for one in wanted:
-        try:
-            queries.append(Cell(decode(one.content, side=SIDE), Path(one.name).name))
-        except PictureError:  # pragma: no cover (it was decoded a moment ago)
-            queries.append(Cell(None, Path(one.name).name))
-    queries += [
-        Cell(pictures.show(item.path, SIDE), item.label or item.path.name) for item in items if item.key in keys
-    ]
-    found = [
-        Cell(
-            pictures.show(match.item.path, SIDE),
-            match.item.label or match.item.path.name,
-            match.score,
-            None if truth is None or match.item.key in known or not match.item.label else match.item.label == truth,
-        )
-        for match in matches
-    ]
-    picture = contact_sheet(queries, found)
-    save(picture, file)
+    queries = [Cell(decode(content, side=SIDE), truth or Path(name).name) for name, content in wanted]
+    queries += [Cell(pictures.show(i.path, SIDE), i.label or i.path.name) for i in own if i.key in keys]
+    found = []
+    for match in matches:
+        item = match.item
+        judged = truth is not None and item.label is not None and item.key not in known
+        right = item.label == truth if judged else None
+        found.append(Cell(pictures.show(item.path, SIDE), item.label or item.path.name, match.score, right))
+    return contact_sheet(queries, found)
 
 
 def save(picture: Image, file: Path) -> None:

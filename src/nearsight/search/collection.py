@@ -295,6 +295,20 @@ class Collection:
         with self.store.reading() as catalogue:
             return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
 
+    def vectors(self, keys: Keys) -> Vectors:
+        """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
+        snapshot = self.store.verified()
+        rows = snapshot.rows_of(keys)
+        if (rows < 0).any():
+            raise InputError(f"there is no item {keys[rows < 0][0]}", code="item/unknown")
+        return snapshot.vectors(rows)
+
+    def hashes(self, keys: Keys) -> tuple[str, ...]:
+        """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
+        with self.store.reading() as catalogue:
+            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
+        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+
     def recall(self, name: str) -> str | None:
         """What `remember` noted under that name."""
         with self.store.reading() as catalogue:
