@@ -21,6 +21,7 @@ from nearsight.core.artefact import read_manifest, sync_file, write_manifest
 from nearsight.core.errors import Damaged, EngineError, FormatError, NotACollection, QueryError
 from nearsight.search.engines import ENGINES, Engine
 from nearsight.search.store import disk
+from nearsight.search.store.segments import BLOCK, checksum
 from nearsight.search.store.snapshot import Snapshot
 
 _STAMP, _FORMAT = "stamp.json", "nearsight-engine"
@@ -80,7 +81,6 @@ class Searcher:
                 self._covered = self._load(snapshot)
             except (NotACollection, Damaged, FormatError, EngineError) as error:
                 self._main, self.state = self._build(self.address), error.message
-            self._main.remove(_dead_keys(snapshot, self._covered))
             self._tail = self._build("exact")
         for keys, rows in living_runs(snapshot, self._covered):
             (self._tail if self._tail is not None else self._main).add(keys, rows)
@@ -90,7 +90,7 @@ class Searcher:
     def save(self, snapshot: Snapshot) -> bool:
         """Bring the saved index up to `snapshot`; True where there was something to do. Called by the writer."""
         self.follow(snapshot)
-        if self._tail is None or (not len(self._tail) and self.state == "ready"):
+        if self._tail is None or not len(snapshot) or (not len(self._tail) and self.state == "ready"):
             return False  # deletions alone are worked out again when it is loaded
         if len(self._tail) * 2 > len(self._main):  # mostly new: train on all of it
             self._main, self._covered = self._build(self.address), {}
@@ -117,6 +117,7 @@ class Searcher:
             "generation": snapshot.generation,
             "epoch": snapshot.epoch,
             "covered": {str(number): rows for number, rows in self._covered.items()},
+            "sum": _covered_sum(snapshot, self._covered),
             **self._conditions(),
         }
         write_manifest(self.folder / _STAMP, _FORMAT, 1, meta, {})
@@ -150,9 +151,15 @@ class Searcher:
                 raise FormatError(f"the saved index was made with {name} {stamp[name]}, not {wanted}")
         if stamp["epoch"] != snapshot.epoch or stamp["generation"] > snapshot.generation:
             raise FormatError("the saved index is of another arrangement of the rows")
+        covered = {int(number): rows for number, rows in stamp["covered"].items()}
+        if stamp["sum"] != _covered_sum(snapshot, covered):
+            raise FormatError("the saved index is of other vectors")
         self.verify()
         self._main.load(self.folder / stamp["file"])
-        return {int(number): rows for number, rows in stamp["covered"].items()}
+        self._main.remove(_dead_keys(snapshot, covered))
+        if len(self._main) != int(snapshot.alive[_inside(snapshot, covered)].sum()):
+            raise FormatError("the saved index lacks items, or knows others")
+        return covered
 
     # searching
 
@@ -218,10 +225,29 @@ def _extent(snapshot: Snapshot) -> dict[int, int]:
 
 def _dead_keys(snapshot: Snapshot, covered: Mapping[int, int]) -> Keys:
     """Keys that a saved index holds although the row it saw is dead (deleted, or replaced by a later row)."""
+    inside = _inside(snapshot, covered)
+    return np.setdiff1d(snapshot.keys[inside & ~snapshot.alive], snapshot.keys[inside & snapshot.alive])
+
+
+def _inside(snapshot: Snapshot, covered: Mapping[int, int]) -> NDArray[np.bool_]:
     inside = np.zeros(snapshot.alive.size, dtype=np.bool_)
     for part in snapshot.parts:
         inside[part.start : part.start + covered.get(part.number, 0)] = True
-    return np.setdiff1d(snapshot.keys[inside & ~snapshot.alive], snapshot.keys[inside & snapshot.alive])
+    return inside
+
+
+def _covered_sum(snapshot: Snapshot, covered: Mapping[int, int]) -> int:
+    """A checksum of the covered rows and their keys, so that the index of a copy that went its own way, or of another
+    collection, is never taken for this one's. Whole blocks count by the checksums that the catalogue has of them."""
+    total = 0
+    for part in snapshot.parts:
+        whole, rest = divmod(covered.get(part.number, 0), BLOCK)
+        for block in range(whole):
+            total = crc32c(repr((part.number, snapshot.blocks.get((part.number, block)))).encode(), total)
+        if rest:
+            some = slice(whole * BLOCK, whole * BLOCK + rest)
+            total = checksum(part.rows[some], checksum(part.keys[some], total))
+    return total
 
 
 def _nothing(q: int, k: int) -> Hits:

@@ -16,14 +16,19 @@ from PIL import Image
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit, unit
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
-from nearsight.core.events import Event
+from nearsight.core.events import Event, Step
 from nearsight.core.items import Item, Match, Value
 from nearsight.data.images import Limits, decode, picture_hash, read
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
+from nearsight.search.export import export
 from nearsight.search.query import Filter, Query, Source
+from nearsight.search.store import check as checking
+from nearsight.search.store.backup import backup
+from nearsight.search.store.check import Finding
 from nearsight.search.store.compact import compact
+from nearsight.search.store.repair import repair
 from nearsight.search.store.store import Record, Store
 
 _ITEM = (
@@ -341,6 +346,25 @@ class Collection:
             "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
             "roots": [str(root) for root in self.roots()],
         }
+
+    # keeping
+
+    def check(self) -> Iterator[Step | Finding]:
+        """Every byte that answers depend on, looked at; see `nearsight.search.store.check.check`."""
+        return checking.check(self.folder)
+
+    def backup(self, destination: Path, *, link: bool = True) -> Iterator[Event]:
+        """A checked copy, taken while the collection is in use; see `nearsight.search.store.backup.backup`."""
+        return backup(self.store, destination, link=link)
+
+    def export(self, path: Path) -> Iterator[Event]:
+        """One table: Parquet with the vectors, CSV or JSON lines without; see `nearsight.search.export.export`."""
+        return export(self, path)
+
+    @staticmethod
+    def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) -> Iterator[Event | Finding]:
+        """Mend a collection that may be too damaged to open; see `nearsight.search.store.repair.repair`."""
+        return repair(folder, encoder=encoder, drop=drop)
 
 
 def _first(vectors: Vectors) -> Vectors:

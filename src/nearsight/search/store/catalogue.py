@@ -13,9 +13,9 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crc32c import crc32c
 
@@ -43,8 +43,9 @@ CREATE TABLE skipped(root INTEGER, path BLOB, size INTEGER, mtime_ns INTEGER, ct
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 COLUMNS = "key, root, path, sha256, size, mtime_ns, ctime_ns, inode, segment, row, crc, label, captions, fields"
-_SEAL = struct.Struct("<8s q q I")
+_SEAL = struct.Struct("<8s q q q I")
 _SEAL_MAGIC = b"NSSEAL1\0"
+_PASSING = ("SQLITE_BUSY", "SQLITE_INTERRUPT", "SQLITE_FULL", "SQLITE_IOERR")
 
 
 def item_sum(row: Sequence[Any]) -> int:
@@ -89,6 +90,8 @@ class Catalogue:
         self.path = (folder / "catalogue.sqlite").resolve()
         self.seal_path = folder / "catalogue.seal"
         self.write = write
+        self.sealed = True
+        """False where `verify` had to look at every row, because the seal was not of this generation."""
         if not self.path.is_file():
             raise Damaged(f"{self.path} is missing")
         if not write:
@@ -107,16 +110,20 @@ class Catalogue:
                 self.db.execute("PRAGMA cell_size_check=ON")
                 self.db.execute("PRAGMA trusted_schema=OFF")
         except BaseException:
+            if hasattr(self, "db"):
+                self.db.close()
             _files.give(self.path)
             raise
 
     @classmethod
-    def create(cls, folder: Path) -> None:
-        """Make the empty catalogue and its seal."""
+    def create(cls, folder: Path, manifest: str) -> None:
+        """Make the empty catalogue and its seal. It keeps a copy of the manifest's facts, should that file be lost."""
         with writing(folder):
             db = sqlite3.connect(folder / "catalogue.sqlite", isolation_level=None)
             db.execute("PRAGMA synchronous=FULL")
-            db.executescript("BEGIN;" + SCHEMA + "PRAGMA user_version=1; COMMIT;")
+            db.executescript("BEGIN;" + SCHEMA + "PRAGMA user_version=1;")
+            db.execute("INSERT INTO meta VALUES('manifest', ?)", (manifest,))
+            db.execute("COMMIT")
             db.close()
         catalogue = cls(folder, write=True)
         catalogue.seal()
@@ -191,13 +198,18 @@ class Catalogue:
         self.seal()
 
     def seal(self) -> None:
-        """Write the seal of the catalogue as it is. Not synced: an old seal only costs the next open a full check."""
-        content = _SEAL.pack(_SEAL_MAGIC, self.generation, os.fstat(self._file).st_size, self._sum())
-        handle = os.open(self.seal_path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-        try:
-            disk.write_at(handle, content + struct.pack("<I", crc32c(content)), 0)
-        finally:
-            os.close(handle)
+        """Write the seal of the catalogue as it is, if that is possible.
+
+        Neither synced nor required: what is committed stays so, an old seal only costs the next open a full check.
+        """
+        content = _SEAL.pack(_SEAL_MAGIC, self.generation, os.fstat(self._file).st_size, self.last_key, self._sum())
+        with suppress(OSError, WriteFailed):
+            handle = os.open(self.seal_path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+            try:
+                disk.write_at(handle, content + struct.pack("<I", crc32c(content)), 0)
+            finally:
+                os.close(handle)
+            self.sealed = True
 
     def verify(self) -> None:
         """Raise Damaged unless the catalogue is what was committed.
@@ -206,34 +218,55 @@ class Catalogue:
         seal) or unreadable, every row's own checksum and SQLite's integrity check do. Call it inside `view`.
         """
         for _ in range(100):
-            sealed = self._read_seal()
+            sealed = read_seal(self.seal_path)
             generation = self.generation
-            if sealed and sealed[0] == generation:
-                if sealed[1:] != (os.fstat(self._file).st_size, self._sum()):
+            if sealed and sealed.generation == generation:
+                if (sealed.size, sealed.sum) != (os.fstat(self._file).st_size, self._sum()):
                     raise Damaged(f"{self.path} is not what was written (its checksum differs from the seal)")
                 return
             if self.write or not is_locked(self.path.parent):
                 break
             time.sleep(0.01)  # a live writer is between its commit and its seal
-        self.verify_rows()
+        self.sealed = False
+        for what, _ in self.flaws():
+            raise Damaged(f"{self.path}: {what}")
 
-    def verify_rows(self) -> None:
-        """The slow, complete check: SQLite's own, every item's sum, and every committed row live or dead, once."""
-        problems = [r[0] for r in self.all("PRAGMA integrity_check(5)") if r[0] != "ok"]
-        if problems:
-            raise Damaged(f"{self.path}: {'; '.join(problems)}")
-        with reading(self.path):
-            for *row, stored in self.db.execute(f"SELECT {COLUMNS}, sum FROM item"):
-                if item_sum(row) != stored:
-                    raise Damaged(
-                        f"{self.path}: the entry of item {row[0]} ({os.fsdecode(bytes(row[2]))}) is not as written"
-                    )
-        rows, live, dead = (
-            self.one(f"SELECT {what}") or 0
-            for what in ("sum(rows) FROM segment", "count(*) FROM item", "count(*) FROM dead")
-        )
-        if rows != live + dead or rows != (self.one("SELECT sum(rows) FROM block") or 0):
-            raise Damaged(f"{self.path}: {rows} rows are committed, but {live} items live and {dead} are dead")
+    def flaws(self) -> Iterator[tuple[str, int | None]]:
+        """The slow, complete check, without the seal: what is not as written, with the item's key where it is one's.
+
+        SQLite's own check (its indexes hold roots, paths, places and hashes a second time), every item's sum, and that
+        every committed row either belongs to one item or is dead.
+        """
+        try:
+            problems = [r[0] for r in self.all("PRAGMA integrity_check(5)") if r[0] != "ok"]
+            yield from ((str(p), None) for p in problems)
+            with reading(self.path):
+                for *row, stored in self.db.execute(f"SELECT {COLUMNS}, sum FROM item"):
+                    if item_sum(row) != stored:
+                        yield f"the entry of item {row[0]} ({shown(row[2])}) is not as written", int(row[0])
+            rows, live, dead, keys = (
+                self.one(f"SELECT {what}") or 0
+                for what in ("sum(rows) FROM segment", "count(*) FROM item", "count(*) FROM dead", "max(key) FROM item")
+            )
+            if rows != live + dead or rows != (self.one("SELECT sum(rows) FROM block") or 0):
+                yield f"{rows} rows are committed, but {live} items live and {dead} are dead", None
+            for table in ("item", "dead"):
+                if self.one(
+                    f"SELECT count(*) FROM {table} LEFT JOIN segment AS s ON s.id=segment "
+                    "WHERE s.id IS NULL OR row < 0 OR row >= s.rows"
+                ):
+                    yield f"the table '{table}' names rows that no segment has", None
+            if self.one("SELECT count(*) FROM dead JOIN item USING(segment, row)"):
+                yield "rows are both dead and alive", None
+            if self.last_key < keys:
+                yield f"item {keys} has a key that was never given", None
+        except Damaged as error:
+            yield error.message, None
+
+    @property
+    def last_key(self) -> int:
+        """The largest key that was ever given."""
+        return int(self.one("SELECT seq FROM sqlite_sequence WHERE name='item'") or 0)
 
     def close(self) -> None:
         """Close the connection, then the handle."""
@@ -250,15 +283,31 @@ class Catalogue:
                 return total
             total, offset = crc32c(part, total), offset + len(part)
 
-    def _read_seal(self) -> tuple[int, int, int] | None:
-        try:
-            content = self.seal_path.read_bytes()
-        except FileNotFoundError:
-            return None
-        if len(content) != _SEAL.size + 4 or struct.unpack("<I", content[-4:])[0] != crc32c(content[:-4]):
-            return None
-        magic, generation, size, total = _SEAL.unpack(content[:-4])
-        return (generation, size, total) if magic == _SEAL_MAGIC else None
+
+class Seal(NamedTuple):
+    """What the catalogue was when it was sealed."""
+
+    generation: int
+    size: int
+    last_key: int
+    sum: int
+
+
+def read_seal(path: Path) -> Seal | None:
+    """The seal at `path`; None where there is none, or not one that was written."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if len(content) != _SEAL.size + 4 or struct.unpack("<I", content[-4:])[0] != crc32c(content[:-4]):
+        return None
+    magic, *values = _SEAL.unpack(content[:-4])
+    return Seal(*values) if magic == _SEAL_MAGIC else None
+
+
+def shown(path: object) -> str:
+    """A path out of the catalogue, which may be damaged, for people."""
+    return os.fsdecode(path) if isinstance(path, bytes) else repr(path)
 
 
 def pack_json(value: Any) -> str:
@@ -272,7 +321,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_INTERRUPT", "SQLITE_FULL", "SQLITE_IOERR")):
+        # Python's own complaints (text that is not UTF-8) have no name
+        if getattr(error, "sqlite_errorname", "").startswith(_PASSING):
             raise WriteFailed(f"{path}: {error}") from error
         raise Damaged(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -285,7 +335,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorname.startswith("SQLITE_READONLY"):
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
             raise ReadOnly(f"{folder}: {error}") from error
         raise WriteFailed(f"{folder}: {error}") from error
     except sqlite3.IntegrityError as error:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from nearsight.core.errors import Damaged
+from nearsight.core.errors import Damaged, Locked
 from nearsight.search.store import disk
 from nearsight.search.store.catalogue import COLUMNS, item_sum
 from nearsight.search.store.segments import Segment, row_sums
@@ -32,6 +32,8 @@ def compact(store: Store, *, also: frozenset[int] = frozenset()) -> int:
         return 0
     freed = 0
     with store.changing() as catalogue:
+        if catalogue.generation != snapshot.generation:  # only where somebody removed the lock of a living writer
+            raise Locked(f"another process is writing to {store.folder}; nothing was compacted")
         # A fresh segment first: its number stays the highest, so that no number is ever used twice.
         number = catalogue.one("SELECT max(id) FROM segment") + 1
         Segment(store.folder / "segments", number, store.shape).create()

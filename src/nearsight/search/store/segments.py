@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class Segment:
     def create(self) -> None:
         """New, empty files. What a crash left under this number was never committed and is overwritten."""
         for path, kind in ((self.vec, "vec"), (self.key, "key")):
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
+            with disk.step("create"):
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o644)
             try:
                 disk.write_at(handle, self._header(kind), 0)
                 disk.sync(handle)
@@ -89,6 +91,58 @@ class Segment:
         """The keys of the first `rows` rows, as they stand in the file."""
         self._require(self.key, "key", HEADER + rows * 8)
         return np.fromfile(self.key, "<i8", count=rows, offset=HEADER).astype(np.int64, copy=False)
+
+    def flaws(self, rows: int) -> Iterator[tuple[Path, str]]:
+        """What is wrong with the two files as files: missing, another header, shorter than `rows` committed rows."""
+        for path, kind, size in self._files(rows):
+            try:
+                with open(path, "rb") as file:
+                    if file.read(HEADER) != self._header(kind):
+                        yield path, "its header is not the one that was written"
+                    if (there := os.fstat(file.fileno()).st_size) < size:
+                        yield path, f"it has {there} bytes where {size} were committed"
+            except FileNotFoundError:
+                yield path, "it is missing"
+            except OSError as error:
+                yield path, f"it cannot be read: {error.strerror}"
+
+    def mend(self, rows: int) -> None:
+        """Write the headers again and extend what is too short. The rows inside then show by their checksums."""
+        for path, kind, size in self._files(rows):
+            with disk.step("open"):
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+            try:
+                disk.write_at(handle, self._header(kind), 0)
+                if os.fstat(handle).st_size < size:
+                    with disk.step("extend"):
+                        os.truncate(handle, size)
+                disk.sync(handle)
+            finally:
+                os.close(handle)
+        disk.sync_parent(self.vec)
+
+    def read(self, first: int, count: int) -> NDArray[np.floating]:
+        """Vectors from row `first` on, read, not mapped, whatever the header says: (<= count, dim)."""
+        whole = min(count, max(0, self.vec.stat().st_size - HEADER) // self.shape.row_bytes - first)
+        at = HEADER + first * self.shape.row_bytes
+        return np.fromfile(self.vec, self.shape.dtype, max(0, whole) * self.shape.dim, offset=at).reshape(
+            -1, self.shape.dim
+        )
+
+    def read_keys(self, first: int, count: int) -> Keys:
+        """Keys from row `first` on, as far as the file goes: (<= count,)."""
+        return np.fromfile(self.key, "<i8", count, offset=HEADER + first * 8).astype(np.int64, copy=False)
+
+    def damaged_keys(self, rows: int, blocks: Mapping[tuple[int, int], tuple[int, int, int]]) -> bool:
+        """Whether keys in the file are not as written (readers take them from the catalogue)."""
+        keys = self.keys(rows)
+        return any(
+            checksum(keys[first : first + BLOCK]) != blocks.get((self.number, first // BLOCK), (0, 0, -1))[2]
+            for first in range(0, rows, BLOCK)
+        )
+
+    def _files(self, rows: int) -> tuple[tuple[Path, str, int], tuple[Path, str, int]]:
+        return (self.vec, "vec", HEADER + rows * self.shape.row_bytes), (self.key, "key", HEADER + rows * 8)
 
     def _header(self, kind: str) -> bytes:
         code = next(c for c, t in _DTYPES.items() if t == self.shape.dtype)

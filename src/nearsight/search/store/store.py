@@ -47,7 +47,8 @@ class Record:
 class Store:
     """The catalogue and segments of one collection. Safe to share between threads; not across a fork."""
 
-    def __init__(self, folder: Path, *, write: bool) -> None:
+    def __init__(self, folder: Path, *, write: bool, lock: WriterLock | None = None) -> None:
+        """`lock`: the writer's lock where the caller has it already; the store releases it when closed."""
         self.folder = folder
         self.write = write
         self.manifest = read_manifest(folder / MANIFEST, FORMAT, VERSION)["meta"]
@@ -60,12 +61,14 @@ class Store:
         self._broken: WriteFailed | None = None
         self._checked: set[tuple[int, int, int, int]] = set()
         self._verified: Snapshot | None = None
-        self._lock = WriterLock(folder) if write else None
+        self._lock = lock or WriterLock(folder) if write else None
         try:
             self.catalogue = Catalogue(folder, write=write)
             try:
                 self._seen = self.catalogue.changed
                 self._snapshot = self._take()
+                if write and not self.catalogue.sealed:
+                    self.catalogue.seal()
             except BaseException:
                 self.catalogue.close()
                 raise
@@ -81,11 +84,15 @@ class Store:
             raise InputError(f"vectors are stored as {' or '.join(DTYPES)}, not {dtype}")
         if (folder / MANIFEST).exists():
             raise StoreError(f"there is a collection in {folder} already", code="store/exists", hint="open it instead")
+        if any((folder / "segments").glob("*")):  # a creation that did not get to its manifest has none
+            raise Damaged(f"{folder} holds the vectors of a collection whose manifest is missing")
+        encodes = (folder / "encoder").is_dir()
+        meta = {"id": uuid.uuid4().hex, "fingerprint": fingerprint, "dim": dim, "dtype": dtype, "encodes": encodes}
+        meta |= extra
         try:
             (folder / "segments").mkdir(parents=True, exist_ok=True)
-            (folder / "catalogue.sqlite").unlink(missing_ok=True)  # left by a creation that did not get to its manifest
-            Catalogue.create(folder)
-            meta = {"id": uuid.uuid4().hex, "fingerprint": fingerprint, "dim": dim, "dtype": dtype, **extra}
+            (folder / "catalogue.sqlite").unlink(missing_ok=True)
+            Catalogue.create(folder, pack_json(meta))
             write_manifest(folder / MANIFEST, FORMAT, VERSION, meta, {})
             sync_folder(folder)
         except OSError as error:
@@ -160,12 +167,15 @@ class Store:
         if not records:
             return np.empty(0, dtype=np.int64)
         with self.changing() as catalogue:
-            last = catalogue.one("SELECT seq FROM sqlite_sequence WHERE name='item'") or 0
+            known = [k for k in old if k is not None]
+            for key in known:
+                if catalogue.one("SELECT 1 FROM item WHERE key=?", key) is None:
+                    raise InputError(f"there is no item {key} to replace", code="item/unknown")
+            last = catalogue.last_key
             fresh = iter(range(last + 1, last + 1 + len(records)))
             keys = np.array([key if key is not None else next(fresh) for key in old], dtype=np.int64)
             places = self.place(catalogue, keys, rows)
             sums = row_sums(keys, rows)
-            known = [k for k in old if k is not None]
             self.bury(catalogue, known)
             for record, key, (segment, row), crc in zip(records, keys.tolist(), places, sums, strict=True):
                 put_item(catalogue, key, record, segment, row, crc)
@@ -247,6 +257,8 @@ class Store:
             except FileNotFoundError as error:  # a compaction moved rows between our two looks
                 if attempt == 4:
                     raise Damaged(f"{error.filename} is missing") from error
+            except OSError as error:
+                raise Damaged(f"{error.filename or self.folder} cannot be read: {error.strerror}") from error
         raise NotACollection(str(self.folder))  # unreachable; for the type checker
 
     def _sum_blocks(self, catalogue: Catalogue, number: int, at: int, keys: Keys, rows: NDArray[np.floating]) -> None:
