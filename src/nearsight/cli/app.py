@@ -51,19 +51,21 @@ def _examples(text: str) -> str:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Print the version and leave."),
     ] = False,
     debug: Annotated[
         bool,
         typer.Option(
             "--debug",
             envvar="NEARSIGHT_DEBUG",
+            metavar="",
             help="Show where in the program an error came from.",
             show_default=False,
         ),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no summaries on stderr; errors only.")
+        bool, typer.Option("--quiet", "-q", metavar="", help="No progress and no summaries on stderr; errors only.")
     ] = False,
 ) -> None:
     """What every verb takes."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +15,6 @@ from nearsight.cli.search import draw, save
 from nearsight.core.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from nearsight.core.events import Event
     from nearsight.search.collection import Collection
     from nearsight.study.report import Report
 
@@ -91,7 +89,7 @@ def _indexed(folder: Path, pictures: Path, address: str) -> Collection:
         fit(encoder, pictures)
         kept = Collection.create(place, encoder)
     try:
-        render.watch(cast("Generator[Event, None, None]", kept.sync(pictures, annotate=folder_label)))
+        render.watch(render.generator(kept.sync(pictures, annotate=folder_label)))
     except BaseException:
         kept.close()
         raise

@@ -114,7 +114,8 @@ def run(
         ),
     ] = None,
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep vectors of data sets in the user's cache folder.")
+        bool,
+        typer.Option("--cache/--no-cache", metavar="", help="Keep vectors of data sets in the user's cache folder."),
     ] = True,
 ) -> None:
     """Measure how good the answers are.
@@ -230,7 +231,7 @@ def _print(reports: list[Report]) -> None:
             render.out(line)
         return
     report = reports[0]
-    render.out(render.clean(report.summary()))
+    render.out(render.clean(report.summary()).replace(report.encoder, render.brief(report.encoder)))
     render.out()
     for line in render.table(report.table(), right=(1, 2, 3), indent=2):
         render.out(line)
@@ -266,7 +267,7 @@ def overview(reports: list[Report], extra: dict[str, list[str]] | None = None) -
         main = report.measures[0]
         rows.append(
             [
-                report.encoder + (" *" if report.card.transductive else ""),
+                render.brief(report.encoder) + (" *" if report.card.transductive else ""),
                 *([report.card.protocol] if many else []),
                 report.card.engine,
                 f"{main.value:.4f}",
@@ -338,5 +339,5 @@ def _change(change: Change) -> tuple[str, str, str, str, str, str]:
         f"{change.after:.4f}",
         f"{span.value:+.4f}",
         f"{span.low:+.4f} .. {span.high:+.4f}",
-        "" if change.clear else "could be chance",
+        "" if change.clear else "the same" if span.low == span.high == 0 else "could be chance",
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -109,10 +109,12 @@ def run(
     ] = Drop.SAFE,
     isolate: Annotated[
         bool,
-        typer.Option("--isolate", help="Decode in processes that can be killed: slower, for pictures from strangers."),
+        typer.Option(
+            "--isolate", metavar="", help="Decode in processes that can be killed: slower, for pictures from strangers."
+        ),
     ] = False,
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Follow symbolic links that stay inside FOLDER.")
+        bool, typer.Option("--follow-links", metavar="", help="Follow symbolic links that stay inside FOLDER.")
     ] = False,
     workers: Annotated[
         int | None,
@@ -125,7 +127,8 @@ def run(
         typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="JSON lines on stdout: one for each file left out, then the counts.")
+        bool,
+        typer.Option("--json", metavar="", help="JSON lines on stdout: one for each file left out, then the counts."),
     ] = False,
 ) -> None:
     """Make a collection mirror a folder of pictures.
@@ -141,7 +144,7 @@ def run(
     with kept:
         annotate = _annotation(kept, folder, labels)
         spec = kept.store.manifest
-        render.note(f"{render.shown(where)}  {spec['encoder']}, {spec['engine']}")
+        render.note(f"{render.shown(where)}: {render.header(spec['encoder'], spec['engine'])}")
         before = len(kept)
         seen = _Seen(as_json)
         events = kept.sync(
@@ -153,7 +156,7 @@ def run(
             follow_links=follow_links,
         )
         try:
-            render.watch(cast("Generator[Event, None, None]", events), seen)
+            render.watch(render.generator(events), seen)
         except (render.Stopped, KeyboardInterrupt):
             raise render.Stopped(
                 f"stopped; the collection has {len(kept):,} pictures, {len(kept) - before:,} of them new. "

@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from nearsight.core.errors import NearsightError
-from nearsight.core.events import Event, Step
+from nearsight.core.events import Step
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -30,6 +30,8 @@ _DOING = {
     "drop": "forgetting what is gone",
     "engine": "building the engine",
     "fit": "learning from a sample",
+    "queries": "measuring",
+    "queries searched": "searching",
 }
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 
@@ -58,12 +60,12 @@ class Stopped(Exception):
 # plain text
 
 
-def coloured(stream: IO[str]) -> bool:
+def coloured(stream: TextIO) -> bool:
     """Whether a person looks at it who did not refuse colour (NO_COLOR, TERM=dumb)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def paint(text: str, style: str, stream: IO[str] | None = None) -> str:
+def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     """`text` in a style of `_STYLES` where `stream` (default: stdout) takes colour."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream or sys.stdout) else text
 
@@ -104,6 +106,18 @@ def note(text: str = "") -> None:
         err(text)
 
 
+def header(encoder: str, engine: str) -> str:
+    """What makes the vectors and what searches them, options at their defaults left out."""
+    return f"{brief(encoder)}, {engine}"
+
+
+def brief(address: str) -> str:
+    """An encoder's address without the options that stand at their defaults."""
+    from nearsight.encode.encoder import TOWERS
+
+    return TOWERS.brief(address)
+
+
 def warn(text: str) -> None:
     """Something that a person should see."""
     err(paint(text, "yellow", sys.stderr))
@@ -114,7 +128,7 @@ def line(body: Mapping[str, Any]) -> None:
     out(json.dumps(body))
 
 
-def _write(stream: IO[str], text: str) -> None:
+def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -213,7 +227,12 @@ def unexpected(found: BaseException) -> None:
 # long work
 
 
-def watch(work: Generator[Event, None, T], see: Callable[[Event], None] | None = None) -> T:
+def generator(work: Iterator[Any]) -> Generator[Any, None, None]:
+    """Long work that is annotated as an iterator is a generator all the same: it can be closed."""
+    return cast("Generator[Any, None, None]", work)
+
+
+def watch(work: Generator[Any, None, T], see: Callable[[Any], None] | None = None) -> T:
     """Run `work` to its end, drawing its Steps; every event goes to `see`. Returns what the generator returned.
 
     The first Ctrl-C closes the work in order at its next event and raises Stopped; a second one interrupts at once.

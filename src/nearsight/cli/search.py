@@ -67,12 +67,15 @@ def run(
         bool,
         typer.Option(
             "--with-self/--without-self",
+            metavar="",
             help="Whether items with exactly the query's content are shown (and marked '=') or left out.",
         ),
     ] = True,
-    files: Annotated[bool, typer.Option("-f", "--files", help="Print full paths only.")] = False,
-    null: Annotated[bool, typer.Option("-0", "--null", help="With -f: end paths with NUL, not a new line.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    files: Annotated[bool, typer.Option("-f", "--files", metavar="", help="Print full paths only.")] = False,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", metavar="", help="With -f: end paths with NUL, not a new line.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object a line.")] = False,
     sheet: Annotated[
         Path | None,
         typer.Option(

@@ -42,7 +42,7 @@ def run(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One component of that catalogue.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     """Show what there is to choose from, or describe a collection.
 
