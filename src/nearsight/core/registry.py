@@ -111,6 +111,19 @@ class Catalogue:
             if p.kind is p.KEYWORD_ONLY and isinstance(p.default, (str, int, float, bool, type(None)))
         ]
 
+    def brief(self, address: str) -> str:
+        """`address` without the options that stand at their defaults: the same component, for people."""
+        head, mark, _ = address.partition("?")
+        try:
+            parsed = Address.parse(address)
+            defaults = {o.name: o.default for o in self.options(parsed.name)}
+        except (UnknownName, ImportError):
+            return address
+        told = [
+            f"{k}={v}" for k, v in parsed.options.items() if k not in defaults or v.lower() != str(defaults[k]).lower()
+        ]
+        return head + (mark + "&".join(told) if told else "")
+
     def build(self, address: str, **given: Any) -> Any:
         """The component at ``address``; ``given`` are options that code passes on top (arrays, paths, callables).
 

@@ -18,7 +18,7 @@ from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit, uni
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import Item, Match, Value
-from nearsight.data.images import Limits, decode, read
+from nearsight.data.images import Limits, decode, picture_hash, read
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
@@ -289,6 +289,41 @@ class Collection:
         for item in self.items([key]):
             return item
         raise InputError(f"there is no item {key}", code="item/unknown")
+
+    def labels(self) -> dict[str | None, int]:
+        """Label -> how many items have it, sorted; None for those without."""
+        with self.store.reading() as catalogue:
+            return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
+
+    def twins(self, content: bytes) -> list[int]:
+        """Keys of the items whose pictures are these bytes exactly, whatever they are called."""
+        with self.store.reading() as catalogue:
+            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
+        snapshot = self.store.verified()
+        rows = snapshot.rows_of(keys)
+        if (rows < 0).any():
+            raise InputError(f"there is no item {keys[rows < 0][0]}", code="item/unknown")
+        return snapshot.vectors(rows)
+
+    def hashes(self, keys: Keys) -> tuple[str, ...]:
+        """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
+        with self.store.reading() as catalogue:
+            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
+        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+
+    def recall(self, name: str) -> str | None:
+        """What `remember` noted under that name."""
+        with self.store.reading() as catalogue:
+            value = catalogue.one("SELECT value FROM meta WHERE name=?", f"note/{name}")
+        return None if value is None else str(value)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a note in the collection, durably: how it was filled, say."""
+        with self.store.changing() as catalogue:
+            catalogue.db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (f"note/{name}", value))
 
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""

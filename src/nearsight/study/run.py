@@ -15,7 +15,7 @@ from nearsight.core.errors import DatasetError
 from nearsight.core.events import Done, Event, Step
 from nearsight.core.items import Benchmark, Item
 from nearsight.core.relevance import ByGroup, keys_of, relevance_of
-from nearsight.encode.encoder import Encoder
+from nearsight.encode.encoder import Encoder, EncoderSpec
 from nearsight.measure.evaluate import (
     Loss,
     Measures,
@@ -57,6 +57,7 @@ def run(
     samples: int = SAMPLES,
     seed: int = 0,
     threads: int = 2,
+    transductive: Sequence[str] = (),
 ) -> Generator[Event, None, Report]:
     """Measure an encoder on a benchmark. Yields events; the generator's return value is the Report (see `finish`).
 
@@ -64,17 +65,48 @@ def run(
     exactly, what it did not bring counts as not found, and what it loses against the exact ranking is told in parts.
     Without `candidates` it is asked for what the metrics look at (times its own oversampling): for AP that is the whole
     gallery, and an engine that brings everything loses nothing, however coarse it is. Vectors are kept in
-    `cache_folder`. Pictures that cannot be used are skipped, named and counted. Raises DatasetError where no query with
-    something to find is left.
+    `cache_folder`. `transductive` names what the encoder learned from the queries; it goes onto the card. Pictures that
+    cannot be used are skipped, named and counted. Raises DatasetError where no query with something to find is left.
     """
     begun = time.perf_counter()
     pictures = pictures or Pictures.default()
-    chosen: list[Metric] = [METRICS.build(address) for address in metrics]
     gallery = yield from encoding(benchmark.gallery, encoder, pictures, cache_folder=cache_folder, threads=threads)
     if benchmark.queries_in_gallery:
         queries = _among(benchmark.queries, gallery)
     else:
         queries = yield from encoding(benchmark.queries, encoder, pictures, cache_folder=cache_folder, threads=threads)
+    return (
+        yield from judging(
+            benchmark,
+            queries,
+            gallery,
+            encoder.spec,
+            engine=engine,
+            metrics=metrics,
+            samples=samples,
+            seed=seed,
+            transductive=transductive,
+            begun=begun,
+        )
+    )
+
+
+def judging(
+    benchmark: Benchmark,
+    queries: Encodings,
+    gallery: Encodings,
+    encoder: EncoderSpec,
+    *,
+    engine: str = EXACT,
+    metrics: Sequence[str] = METRIC_ADDRESSES,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    transductive: Sequence[str] = (),
+    begun: float | None = None,
+) -> Generator[Event, None, Report]:
+    """The part of `run` after encoding: vectors that are there already, ranked and measured."""
+    begun = time.perf_counter() if begun is None else begun
+    chosen: list[Metric] = [METRICS.build(address) for address in metrics]
     kept = Benchmark(benchmark.name, benchmark.protocol, queries.items, gallery.items, benchmark.queries_in_gallery)
     relevance = relevance_of(kept)
     if not relevance.counts.any():
@@ -92,14 +124,15 @@ def run(
         queries=_digest(queries),
         gallery=_digest(gallery),
         self_exclusion="by key" if benchmark.queries_in_gallery else "not in the gallery",
-        encoder=encoder.spec.fingerprint,
+        encoder=encoder.fingerprint,
         engine=outcome.engine,
         metrics={metric.label: metric.definition for metric in chosen},
         seeds={"bootstrap": seed},
+        transductive=tuple(transductive),
     )
     report = Report.of(
         card,
-        encoder.spec.address,
+        encoder.address,
         outcome.measures,
         keys_of(queries.items).tolist(),
         gallery=len(gallery.items),

@@ -106,7 +106,8 @@ class Bovw:
         for picture in islice(pictures, self.pictures):
             found = self._describe(picture)
             kept.append(found[np.sort(draw.permutation(len(found))[:each])])
-        sample = np.concatenate(kept) if kept else np.empty((0, 1), np.float32)
+        found_in = [found for found in kept if len(found)]  # one without keypoints has no width either
+        sample = np.concatenate(found_in) if found_in else np.empty((0, 1), np.float32)
         if len(sample) < self.words:
             raise EncoderError(
                 f"{len(kept)} pictures gave {len(sample)} keypoints, too few for {self.words} words",

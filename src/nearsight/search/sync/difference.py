@@ -69,7 +69,7 @@ class Difference:
         for found in walk(self.root, follow_links=follow_links):
             where = Path(found.path)
             if own == where or own in where.parents:
-                continue
+                continue  # a collection inside the folder that it indexes
             if isinstance(found, Skipped):
                 self._withheld.append(os.fsencode(found.path)[base:])
                 yield found

@@ -59,12 +59,16 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
     yield Done("sync", counts, time.monotonic() - started)
 
 
-def sample(root: Path, count: int, limits: Limits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
-    """Up to `count` decoded pictures spread evenly over a folder: for encoders that learn from a collection."""
+def sample(root: Path, count: int, limits: Limits = DEFAULT_LIMITS, *, side: int = 0) -> Iterator[Image.Image]:
+    """Up to `count` decoded pictures spread evenly over a folder, in random order (seed 0), decoded one by one: for
+    encoders that learn from a collection. `side` as in `decode`."""
     files = [found.path for found in walk(root) if isinstance(found, Found)]
-    for i in np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)) if files else []:
+    if not files:
+        return
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int))
+    for i in np.random.default_rng(0).permutation(chosen):
         with contextlib.suppress(PictureError):  # `sync` reports it with its reason
-            yield decode(read(files[i], limits), limits=limits)
+            yield decode(read(files[i], limits), limits=limits, side=side)
 
 
 def _told(difference: Difference, options: Options) -> Iterator[Event]:

@@ -1,0 +1,343 @@
+"""``nearsight eval``: how good the answers are, on the labels of a collection or on a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nearsight.cli import places, render
+from nearsight.cli.index import skipped_table
+from nearsight.core.errors import FormatError, InputError, WriteFailed
+from nearsight.core.events import Event, Skipped
+
+if TYPE_CHECKING:
+    from nearsight.study.report import Change, Report
+
+EXAMPLES = """nearsight eval ~/Pictures --json before.json
+
+nearsight eval ~/Pictures --against before.json
+
+nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32"""
+
+_ENCODER = "colour"
+
+
+def run(
+    collection: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[COLLECTION|REPORT.json]",
+            help="A collection or indexed folder, measured on its own labels: every labelled picture searches the "
+            f"others. Or a report written before. Else ${places.VARIABLE}, else {places.HIDDEN} in the working folder "
+            "or one above it.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="DATASET",
+            help="Measure on a data set instead (nearsight show datasets): mit_split, folder/PATH, drawn?n=240.",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="PATH", help="Where the data set lies; default: $NEARSIGHT_DATA."),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            "-e",
+            metavar="ADDRESS",
+            help=f"With --data: what makes the vectors; repeatable. '{_ENCODER}' unless told.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            metavar="ADDRESS",
+            help="What searches; repeatable. 'exact' unless told; for another one, what it loses is told in parts.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="RULE",
+            help="With --data: 'test->train' (one split searches another), test-loo (leave one out in a split), loo "
+            "(all). Repeatable. Default: test->train where there are such splits, else loo.",
+            show_default=False,
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            metavar="ADDRESS",
+            help="What to measure (nearsight show metrics), the main one first; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the report; '-' is stdout. Several: a JSON array."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write one report as a page, with the worst queries shown."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against",
+            metavar="REPORT.json",
+            help="Compare with a report written before, query by query; refused where they measured different things.",
+        ),
+    ] = None,
+    varying: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--varying",
+            metavar="FIELD",
+            help="What --against is about and may differ: encoder, engine; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache/--no-cache", metavar="", help="Keep vectors of data sets in the user's cache folder."),
+    ] = True,
+) -> None:
+    """Measure how good the answers are.
+
+    Each measure stands beside its 95% interval and the value of a random ranking. The query itself is never counted.
+    """
+    if collection is not None and data is not None:
+        raise InputError("a collection and --data are two things to measure", code="eval/what", hint="take one")
+    if data is None:
+        for option, given in (("--encoder", encoder), ("--protocol", protocol), ("--root", root)):
+            if given:
+                raise InputError(
+                    f"{option} goes with --data; a collection has its own", code="eval/what", hint=f"leave {option} out"
+                )
+    if collection is not None and collection.is_file():
+        reports = _load(collection)
+    else:
+        metrics, engines = _metrics(metric), engine or ["exact"]
+        if data is None:
+            reports = list(_on_collection(places.find(collection), engines, metrics))
+        else:
+            reports = list(_on_data(data, root, encoder or [_ENCODER], protocol or [], engines, metrics, cache))
+    if html is not None and len(reports) > 1:
+        raise InputError(f"--html draws one report, and these are {len(reports)}", code="eval/html")
+    if str(as_json) != "-":
+        _print(reports)
+    if as_json is not None:
+        _save(as_json, reports)
+    if html is not None:
+        from nearsight.study.page import write_page
+        from nearsight.study.pictures import Pictures
+
+        write_page(reports[0], html, Pictures.default())
+        render.note(f"Page: {render.shown(html)}")
+    if against is not None:
+        _compare(_load(against), reports, against, varying or [])
+
+
+# measuring
+
+
+def _metrics(given: list[str] | None) -> tuple[str, ...]:
+    from nearsight.study.run import METRIC_ADDRESSES
+
+    return tuple(given) if given else METRIC_ADDRESSES
+
+
+def _on_collection(folder: Path, engines: list[str], metrics: tuple[str, ...]) -> Iterator[Report]:
+    from nearsight.study.collection import run_collection
+
+    name = folder.resolve().parent.name if folder.name == places.HIDDEN else folder.name
+    with places.opened(folder) as kept:
+        bare = kept.labels().get(None, 0)
+        if bare:
+            render.warn(f"{bare:,} of {len(kept):,} pictures have no label and are left out")
+        for engine in engines:
+            yield finished(run_collection(kept, engine=engine, metrics=metrics, name=name))
+
+
+def _on_data(
+    data: str,
+    root: Path | None,
+    encoders: list[str],
+    protocols: list[str],
+    engines: list[str],
+    metrics: tuple[str, ...],
+    cache: bool,
+) -> Iterator[Report]:
+    import platformdirs
+
+    from nearsight.data.datasets import load
+    from nearsight.encode import create
+    from nearsight.study.fitting import fit_on
+    from nearsight.study.run import run as study
+
+    kept = platformdirs.user_cache_path("nearsight", appauthor=False) / "vectors" if cache else None
+    dataset = load(data, root)
+    if dataset.skipped:
+        render.warn(f"{len(dataset.skipped):,} left out of {dataset.name}, the first: {dataset.skipped[0].why}")
+    chosen = protocols or (["test->train"] if {"test", "train"} <= set(dataset.splits) else ["loo"])
+    benchmarks = [dataset.benchmark(one) for one in chosen]
+    for address in encoders:
+        made = create(address)
+        learned = fit_on(made, dataset, counted=lambda pictures: render.counted(pictures, "fit"))
+        made.use("auto", expect=len(dataset.items))
+        for benchmark in benchmarks:
+            for engine in engines:
+                yield finished(
+                    study(benchmark, made, engine=engine, metrics=metrics, cache_folder=kept, transductive=learned)
+                )
+
+
+def finished(work: Generator[Event, None, Report]) -> Report:
+    """Run a study to its end; what it left out is named."""
+    skipped: list[Skipped] = []
+
+    def see(event: Event) -> None:
+        if isinstance(event, Skipped):
+            skipped.append(event)
+
+    report = render.watch(work, see)
+    for line in skipped_table(skipped):
+        render.warn(line)
+    return report
+
+
+# telling
+
+
+def _print(reports: list[Report]) -> None:
+    if len(reports) > 1:
+        for line in overview(reports):
+            render.out(line)
+        return
+    report = reports[0]
+    render.out(render.clean(report.summary()).replace(report.encoder, render.brief(report.encoder)))
+    render.out()
+    for line in render.table(report.table(), right=(1, 2, 3), indent=2):
+        render.out(line)
+    if report.loss is not None:
+        loss = report.loss
+        render.out()
+        render.out(
+            f"  {report.measures[0].label} lacks {loss.total:.4f} to 1: "
+            f"model {loss.model:.4f}, index {loss.index:.4f}, ties {loss.ties:.4f}"
+        )
+    for told in report.card.transductive:
+        render.out()
+        render.out(f"  Transductive: {told}")
+    if 1 < len(report.classes) <= 60:
+        render.out()
+        rows = report.class_table()
+        for line in render.table(rows, right=range(1, len(rows[0])), indent=2):
+            render.out(line)
+
+
+def overview(reports: list[Report], extra: dict[str, list[str]] | None = None) -> list[str]:
+    """Several reports as one table: a row each, the first measure with interval and chance, then the others' values.
+
+    `extra` are further columns: title -> a cell for each report.
+    """
+    first = reports[0].measures
+    more = extra or {}
+    many = len({report.card.protocol for report in reports}) > 1
+    head = ["encoder", *(["protocol"] if many else []), "engine", first[0].label, "95% interval", "chance"]
+    rows = [[*head, *(row.label for row in first[1:]), "ms a query", *more]]
+    for at, report in enumerate(reports):
+        values = {row.label: row.value for row in report.measures}
+        main = report.measures[0]
+        rows.append(
+            [
+                render.brief(report.encoder) + (" *" if report.card.transductive else ""),
+                *([report.card.protocol] if many else []),
+                report.card.engine,
+                f"{main.value:.4f}",
+                f"{main.low:.4f} .. {main.high:.4f}",
+                f"{main.floor:.4f}",
+                *(f"{values[row.label]:.4f}" for row in first[1:]),
+                f"{report.search_ms:.3f}",
+                *(cells[at] for cells in more.values()),
+            ]
+        )
+    lines = render.table(rows, right=range(len(head) - 3, len(rows[0])))
+    notes = dict.fromkeys(told for report in reports for told in report.card.transductive)
+    return [*lines, *([""] if notes else []), *(f"* {told}" for told in notes)]
+
+
+# reports on disk
+
+
+def _save(file: Path, reports: list[Report]) -> None:
+    texts = [report.to_json() for report in reports]
+    text = texts[0] if len(texts) == 1 else "[\n" + ",\n".join(one.rstrip() for one in texts) + "\n]\n"
+    if str(file) == "-":
+        render.out(text.rstrip())
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WriteFailed(f"could not write {file}: {error.strerror or error}", hint="choose another --json") from error
+    render.note(f"Report: {render.shown(file)}")
+
+
+def _load(file: Path) -> list[Report]:
+    from nearsight.study.report import Report
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        body = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise FormatError(
+            f"{file} is not readable as a report: {error}", hint="give a JSON file that `nearsight eval --json` wrote"
+        ) from error
+    return [Report.from_json(json.dumps(one)) for one in (body if isinstance(body, list) else [body])]
+
+
+def _compare(before: list[Report], after: list[Report], file: Path, varying: list[str]) -> None:
+    from nearsight.study.report import compare
+
+    if len(before) != len(after):
+        raise InputError(
+            f"{file} holds {len(before)} reports, and here are {len(after)}",
+            code="eval/against",
+            hint="measure the same encoders, engines and protocols",
+        )
+    for old, new in zip(before, after, strict=True):
+        render.out()
+        render.out(f"Against {render.shown(file)}: {old.encoder}, {old.card.engine}")
+        rows = [("measure", "before", "now", "difference", "95% interval", "")]
+        for change in compare(old, new, varying=varying):
+            rows.append(_change(change))
+        for line in render.table(rows, right=(1, 2, 3, 4), indent=2):
+            render.out(line)
+
+
+def _change(change: Change) -> tuple[str, str, str, str, str, str]:
+    span = change.difference
+    return (
+        change.label,
+        f"{change.before:.4f}",
+        f"{change.after:.4f}",
+        f"{span.value:+.4f}",
+        f"{span.low:+.4f} .. {span.high:+.4f}",
+        "" if change.clear else "the same" if span.low == span.high == 0 else "could be chance",
+    )

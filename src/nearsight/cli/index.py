@@ -1,0 +1,343 @@
+"""``nearsight index FOLDER``: make a collection mirror a folder of pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nearsight.cli import places, render
+from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
+from nearsight.core.events import Done, Encoded, Event, Skipped
+
+if TYPE_CHECKING:
+    from nearsight.encode import Encoder
+    from nearsight.search.collection import Collection
+    from nearsight.search.sync import Annotation
+
+ENCODER, ENGINE, DTYPE = "colour", "faiss/Flat", "float32"
+_LABELS = "cli/labels"
+_SAMPLE = 1000
+_NAMED = 3
+
+
+EXAMPLES = """nearsight index ~/Pictures
+
+nearsight index shop --collection shop.ns --encoder timm/resnet50 --labels shop/table.csv
+
+nearsight index uploads --isolate --report skipped.jsonl"""
+
+
+class Drop(StrEnum):
+    """What happens to items whose pictures are gone."""
+
+    SAFE = "safe"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Dtype(StrEnum):
+    """How vectors are stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of pictures, with all folders in it.")],
+    collection: Annotated[
+        Path | None,
+        typer.Option(
+            "--collection",
+            "-c",
+            metavar="PATH",
+            help=f"Where the collection is kept. Default: ${places.VARIABLE}, else FOLDER/{places.HIDDEN}.",
+            show_default=False,
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            "-e",
+            metavar="ADDRESS",
+            help="What makes the vectors: an address (nearsight show encoders) or an encoder folder. A collection "
+            f"keeps its encoder; a new one takes '{ENCODER}' unless told.",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="ADDRESS",
+            help=f"What searches the vectors (nearsight show engines); a new collection takes '{ENGINE}' unless told.",
+            show_default=False,
+        ),
+    ] = None,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            "--dtype",
+            help=f"How a new collection stores vectors: {DTYPE} unless told; float16 takes half the bytes.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="folder|TABLE|none",
+            help="Where labels come from: the folder that a picture lies in, a CSV or Parquet table (path, label, "
+            "caption, further columns to filter by; paths below the table's folder), or nowhere. Remembered; "
+            "a new collection takes 'folder'.",
+            show_default=False,
+        ),
+    ] = None,
+    drop: Annotated[
+        Drop,
+        typer.Option(
+            "--drop",
+            help="Pictures that are gone: forget them, but not when most vanish at once (safe); always; never.",
+        ),
+    ] = Drop.SAFE,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate", metavar="", help="Decode in processes that can be killed: slower, for pictures from strangers."
+        ),
+    ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", metavar="", help="Follow symbolic links that stay inside FOLDER.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Decoding threads; default: one a core.", show_default=False
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", metavar="", help="JSON lines on stdout: one for each file left out, then the counts."),
+    ] = False,
+) -> None:
+    """Make a collection mirror a folder of pictures.
+
+    New pictures are added, changed ones encoded again, moved ones followed, gone ones forgotten; nothing is encoded
+    twice. Ctrl-C keeps what is done, and the same command goes on from there.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
+    where = places.home(folder, collection)
+    fresh = not (where / "manifest.json").is_file()
+    kept = _make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
+    with kept:
+        annotate = _annotation(kept, folder, labels)
+        spec = kept.store.manifest
+        render.note(f"{render.shown(where)}: {render.header(spec['encoder'], spec['engine'])}")
+        before = len(kept)
+        seen = _Seen(as_json)
+        events = kept.sync(
+            folder,
+            annotate=annotate,
+            drop=drop.value,
+            workers=workers,
+            isolate=isolate,
+            follow_links=follow_links,
+        )
+        try:
+            render.watch(render.generator(events), seen)
+        except (render.Stopped, KeyboardInterrupt):
+            raise render.Stopped(
+                f"stopped; the collection has {len(kept):,} pictures, {len(kept) - before:,} of them new. "
+                "The same command goes on from here."
+            ) from None
+        finally:
+            if report is not None:
+                _write_report(report, seen.skipped)
+        _summary(seen, len(kept), as_json, where)
+        if fresh and not as_json:
+            inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
+            render.note(render.aside(f"Search it: nearsight search PICTURE{inside}"))
+
+
+# the collection
+
+
+def _make(where: Path, folder: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
+    from nearsight.encode import create
+    from nearsight.search.collection import Collection
+
+    made = create(encoder or ENCODER)
+    fit(made, folder)
+    return Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
+
+
+def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
+    kept = places.opened(where, write=True)
+    manifest = kept.store.manifest
+    try:
+        for what, wanted in (("engine", engine), ("dtype", dtype.value if dtype else None)):
+            if wanted is not None and wanted != manifest[what]:
+                raise InputError(
+                    f"{where} has {what} {manifest[what]}, not {wanted}",
+                    code=f"collection/{what}",
+                    hint=f"leave --{what} out, or index into a new collection: --collection PATH",
+                )
+        if encoder is not None:
+            _require_same(kept, encoder)
+    except BaseException:
+        kept.close()
+        raise
+    return kept
+
+
+def _require_same(kept: Collection, encoder: str) -> None:
+    from nearsight.encode import create
+
+    made_by = kept.store.manifest["encoder"]
+    given = create(encoder)
+    # what learns from pictures has no fingerprint before: the same address means the one that learned
+    same = given.spec.fingerprint == kept.fingerprint if given.tower.fitted else given.tower.address == made_by
+    if not same:
+        raise EncoderMismatch(
+            f"{kept.folder} was made by {made_by}; {given.tower.address} gives other vectors",
+            hint="leave --encoder out, or index into a new collection: --collection PATH",
+        )
+
+
+def fit(encoder: Encoder, folder: Path) -> None:
+    """Let an encoder that learns from pictures learn from a sample of the folder."""
+    from nearsight.search.sync import sample
+
+    if not encoder.tower.fitted:
+        encoder.fit(render.counted(sample(folder, _SAMPLE, side=encoder.tower.side), "fit"))
+
+
+# labels
+
+
+def _annotation(kept: Collection, folder: Path, labels: str | None) -> Callable[[Path], Annotation | None] | None:
+    """What says what is known of a picture; the choice is remembered for the next run on this folder."""
+    from nearsight.search.sync import folder_label
+
+    name = f"{_LABELS}:{folder.resolve()}"
+    if labels is None:
+        labels = kept.recall(name) or "folder"
+    else:
+        labels = labels if labels in ("folder", "none") else str(Path(labels).expanduser().resolve())
+        if labels != kept.recall(name):
+            kept.remember(name, labels)
+    if labels == "none":
+        return None
+    return folder_label if labels == "folder" else _table(Path(labels), folder)
+
+
+def _table(file: Path, folder: Path) -> Callable[[Path], Annotation | None]:
+    from nearsight.data.datasets import load
+    from nearsight.search.sync import Annotation
+
+    if not file.is_file():
+        raise InputError(
+            f"there is no table {file}", code="labels/none", hint="--labels folder, a table (.csv, .parquet) or none"
+        )
+    dataset = load(f"table/{file.name}", file.parent)
+    root = folder.resolve()
+    known: dict[Path, Annotation] = {}
+    for item in dataset.items:
+        path = item.path.resolve()
+        if path.is_relative_to(root):
+            fields = {**item.fields, **({"split": item.split} if item.split else {})}
+            known[path.relative_to(root)] = Annotation(item.label, item.captions, fields)
+    if not known:
+        raise InputError(
+            f"none of the {len(dataset.items)} pictures of {file} lies in {folder}",
+            code="labels/elsewhere",
+            hint="paths in the table start at the table's own folder",
+        )
+    for skipped in dataset.skipped[:_NAMED]:
+        render.warn(f"{file.name}: {render.shown(skipped.path)}: {skipped.why}")
+    if len(dataset.skipped) > _NAMED:
+        render.warn(f"{file.name}: and {len(dataset.skipped) - _NAMED} more")
+    return known.get
+
+
+# what is said
+
+
+class _Seen:
+    """Keeps what the summary needs of the events; with --json, hands skipped files on as they come."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.skipped: list[Skipped] = []
+        self.encoded = 0
+        self.done: Done | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Skipped):
+            self.skipped.append(event)
+            if self.as_json:
+                render.line({"event": "skipped", **_facts(event)})
+        elif isinstance(event, Encoded):
+            self.encoded += event.count
+        elif isinstance(event, Done):
+            self.done = event
+
+
+def _facts(skipped: Skipped) -> dict[str, str]:
+    return {"path": skipped.path, "code": skipped.code, "why": skipped.why, "hint": skipped.hint}
+
+
+def _write_report(file: Path, skipped: list[Skipped]) -> None:
+    try:
+        with open(file, "w", encoding="ascii") as handle:
+            _lines(handle, skipped)
+    except OSError as error:
+        raise WriteFailed(
+            f"could not write {file}: {error.strerror or error}", hint="choose another --report"
+        ) from error
+
+
+def _lines(handle: IO[str], skipped: list[Skipped]) -> None:
+    for one in skipped:
+        handle.write(json.dumps(_facts(one)) + "\n")
+
+
+def _summary(seen: _Seen, total: int, as_json: bool, where: Path) -> None:
+    done = seen.done or Done("sync")
+    if as_json:
+        body: dict[str, Any] = {"event": "done", "collection": str(where), "items": total, **done.counts}
+        render.line({**body, "seconds": round(done.seconds, 3)})
+    told = [f"{count:,} {name}" for name, count in done.counts.items() if count and name != "skipped"]
+    pace = f", {seen.encoded / done.seconds:,.0f} pictures a second" if seen.encoded and done.seconds > 0.5 else ""
+    render.note(f"{total:,} pictures: {', '.join(told) or 'nothing to do'} ({render.duration(done.seconds)}{pace})")
+    for text in skipped_table(seen.skipped):
+        render.note(text)
+
+
+def skipped_table(skipped: list[Skipped]) -> list[str]:
+    """Files that were left out, by reason, the first few of each named, with the repair."""
+    if not skipped:
+        return []
+    groups: dict[str, list[Skipped]] = defaultdict(list)
+    for one in skipped:
+        groups[one.code].append(one)
+    lines = [f"{len(skipped):,} left out:"]
+    for code, some in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        names = ", ".join(render.shown(one.path) for one in some[:_NAMED])
+        more = f" and {len(some) - _NAMED:,} more" if len(some) > _NAMED else ""
+        lines.append(f"  {len(some):>5,}  {code.removeprefix('picture/')}: {names}{more}")
+        if some[0].hint:
+            lines.append(f"         {render.aside(some[0].hint)}")
+    return lines

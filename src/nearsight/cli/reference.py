@@ -1,0 +1,76 @@
+"""The reference in docs/cli.md, written from the verbs themselves: ``python -m nearsight.cli.reference docs/cli.md``.
+
+What stands above the marker is written by people and stays; tests/test_docs.py holds the rest to the program.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from typer.models import ArgumentInfo, OptionInfo
+
+from nearsight.cli.app import EXIT_CODES, VERBS, options
+
+MARKER = "<!-- From here on written by: python -m nearsight.cli.reference docs/cli.md -->"
+
+
+def reference() -> str:
+    """Every verb, argument and option, and the exit codes, as Markdown."""
+    lines = [MARKER, "", "## Options before the verb", "", *_table(options), ""]
+    for name, module in VERBS.items():
+        told = inspect.getdoc(module.run) or ""
+        arguments = " ".join(_metavar(info) for _, info, _ in _parameters(module.run) if isinstance(info, ArgumentInfo))
+        lines += [f"## nearsight {name}", "", "```", f"nearsight {name} [OPTIONS] {arguments}".rstrip(), "```", ""]
+        lines += [told, ""]
+        table = _table(module.run)
+        lines += [*table, ""] if table else []
+        lines += ["```sh", *(line for line in module.EXAMPLES.splitlines() if line), "```", ""]
+    lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _parameters(verb: Callable[..., Any]) -> Iterator[tuple[str, OptionInfo | ArgumentInfo, object]]:
+    hints = typing.get_type_hints(verb, include_extras=True)
+    for parameter in inspect.signature(verb).parameters.values():
+        for info in getattr(hints[parameter.name], "__metadata__", ()):
+            if isinstance(info, (OptionInfo, ArgumentInfo)):
+                yield parameter.name, info, parameter.default
+
+
+def _metavar(info: OptionInfo | ArgumentInfo) -> str:
+    return info.metavar or ""
+
+
+def _table(verb: Callable[..., Any]) -> list[str]:
+    rows = []
+    for name, info, default in _parameters(verb):
+        if isinstance(info, OptionInfo):
+            # in Annotated, Typer takes the first name for a default until it reads it
+            declared = [text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)]
+            names = "/".join(declared or [f"--{name.replace('_', '-')}"]).split("/")
+            head = ", ".join(f"`{text}`" for text in sorted(names, key=len, reverse=True))
+            head += f" `{_metavar(info)}`" if info.metavar else ""
+        else:
+            head = f"`{_metavar(info)}`"
+        told = info.help or ""
+        if info.envvar:
+            told += f" Environment: `{info.envvar}`."
+        if isinstance(default, bool) and isinstance(info, OptionInfo) and len(names) > 1 and "/" in "".join(declared):
+            told += f" Default: `{declared[0].split('/')[0 if default else 1]}`."
+        elif info.show_default and default not in (None, False, inspect.Parameter.empty):
+            told += f" Default: `{default.value if isinstance(default, Enum) else default}`."
+        rows.append(f"| {head.replace('|', chr(92) + '|')} | {told.replace('|', chr(92) + '|')} |")
+    return ["| | |", "|---|---|", *rows] if rows else []
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    preface = file.read_text(encoding="utf-8").partition(MARKER)[0]
+    file.write_text(preface + reference(), encoding="utf-8")

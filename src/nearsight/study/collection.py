@@ -1,0 +1,80 @@
+"""Measuring a collection on its own labels: every labelled picture searches the others."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nearsight.core.errors import DatasetError
+from nearsight.core.events import Event
+from nearsight.core.items import Benchmark
+from nearsight.encode.encoder import EncoderSpec
+from nearsight.measure.intervals import SAMPLES
+from nearsight.search.collection import Collection
+from nearsight.search.engines import ENGINES, Engine
+from nearsight.study.pictures import Encodings
+from nearsight.study.report import Report
+from nearsight.study.run import EXACT, METRIC_ADDRESSES, judging
+
+
+def run_collection(
+    collection: Collection,
+    *,
+    engine: str = EXACT,
+    metrics: Sequence[str] = METRIC_ADDRESSES,
+    name: str = "",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    transductive: Sequence[str] = (),
+) -> Generator[Event, None, Report]:
+    """Leave one out, the query itself removed by its key; nothing is encoded, the stored vectors are measured.
+
+    Items without a label say nothing about right and wrong: they are neither queries nor in the gallery. Raises
+    DatasetError (code ``dataset/unlabelled``) where no item has a label, ``dataset/nothing-to-find`` where no label
+    stands on two.
+    """
+    items = tuple(item for item in collection.items() if item.label is not None)
+    if not items:
+        raise DatasetError(
+            f"no item of {collection.folder} has a label, so nothing says what is right",
+            code="dataset/unlabelled",
+            hint="index it with --labels folder or --labels TABLE.csv",
+        )
+    keys = np.array([item.key for item in items], dtype=np.int64)
+    everything = Encodings(items, collection.vectors(keys), collection.hashes(keys), (), cached=True)
+    spec = EncoderSpec(
+        collection.store.manifest["encoder"], collection.dim, ("image",), collection.fingerprint, identity={}
+    )
+    benchmark = Benchmark(name or collection.folder.name, "loo", items, items, queries_in_gallery=True)
+    return (
+        yield from judging(
+            benchmark,
+            everything,
+            everything,
+            spec,
+            engine=engine,
+            metrics=metrics,
+            samples=samples,
+            seed=seed,
+            transductive=transductive,
+        )
+    )
+
+
+def bytes_a_vector(collection: Collection, engine: str) -> float:
+    """What an engine needs on disk and in memory for one vector of this collection, its overhead included.
+
+    Engines that only look at the stored vectors need those; the others are built and saved once, to be weighed.
+    """
+    keys = collection.keys()
+    built: Engine = ENGINES.build(engine, dim=collection.dim)
+    if not built.derived:
+        return float(collection.dim * collection.store.shape.dtype.itemsize)
+    built.add(keys, collection.vectors(keys))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "index"
+        built.save(file)
+        return file.stat().st_size / len(keys)
