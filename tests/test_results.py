@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from benchmarks._results import meets, number, page
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +31,15 @@ def test_results_are_well_formed(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "target", "verdict"),
-    [(1, ">=1", True), (0.9, ">=1", False), (2, "<=1", False), (0, "=0", True), (0.5, "0.4..0.6", True), (0.7, "0.4..0.6", False)],
-)  # fmt: skip
+    [
+        (1, ">=1", True),
+        (0.9, ">=1", False),
+        (2, "<=1", False),
+        (0, "=0", True),
+        (0.5, "0.4..0.6", True),
+        (0.7, "0.4..0.6", False),
+    ],
+)
 def test_meets(value: float, target: str, verdict: bool) -> None:
     assert meets(value, target) is verdict
 

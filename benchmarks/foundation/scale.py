@@ -32,7 +32,8 @@ count = len(collection)
 opened = time.perf_counter() - start
 rss = psutil.Process().memory_info().rss
 found = collection.search(query, 10)
-print(json.dumps({"opened": opened, "first": time.perf_counter() - start, "rss": rss, "n": count, "key": found[0].item.key}))
+first = time.perf_counter() - start
+print(json.dumps({"opened": opened, "first": first, "rss": rss, "n": count, "key": found[0].item.key}))
 """
 
 
@@ -74,7 +75,8 @@ def _overhead(results: Results, place: Path, n: int) -> None:
             ours.append(middle - start)
             theirs.append(time.perf_counter() - middle)
         extra = [1000 * (a - b) for a, b in zip(ours[10:], theirs[10:], strict=True)]
-    note = f"p50 of 200 in turn: {1000 * statistics.median(ours):.2f} ms against {1000 * statistics.median(theirs):.2f} ms bare"
+    p50 = [1000 * statistics.median(times) for times in (ours, theirs)]
+    note = f"p50 of 200 in turn: {p50[0]:.2f} ms against {p50[1]:.2f} ms bare"
     low, high = np.percentile(extra, [25, 75])
     what = f"Collection.search minus bare IndexFlatIP.search, {n:,} x {DIM}, k=10, one query"
     results.add(Row("search_overhead_ms", what, statistics.median(extra), "ms", "<=1", float(low), float(high), note))

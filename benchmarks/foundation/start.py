@@ -13,6 +13,7 @@ import venv
 from pathlib import Path
 
 from benchmarks._results import ROOT, Results, Row
+from nearsight.data.datasets import load
 from nearsight.encode import create
 from nearsight.search.collection import Collection
 
@@ -22,9 +23,7 @@ def measure(results: Results, *, quick: bool) -> None:
         place = Path(name)
         _spread(results, "help_s", "nearsight --help, whole process", ["--help"], "<=0.3", place)
         pictures = place / "pictures"
-        subprocess.run(
-            [*NEARSIGHT, "demo", "--draw-only", "--n", "10", "--folder", str(pictures)], check=True, capture_output=True
-        )
+        load("drawn?n=16", pictures)
         count = _ten_thousand(place, pictures, 500 if quick else 10_000)
         picture = str(next(pictures.rglob("*.jpg")))
         _spread(
