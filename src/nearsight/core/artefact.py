@@ -6,6 +6,7 @@ the rest, so that the manifest itself is checked too.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 from nearsight.core.errors import Damaged, FormatError, NotACollection, WriteFailed
 
 MANIFEST = "manifest.json"
+_WAS = "was"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,14 @@ def write_artefact(
 ) -> None:
     """Write `folder` with `files` (name -> content, or a file to copy) and its manifest, all or nothing.
 
-    An existing artefact in `folder` is replaced. Raises WriteFailed; the old one is then still there.
+    An existing artefact in `folder` is replaced. Raises WriteFailed; the old one is then still there. A process that
+    dies between the two renames leaves it beside, whence `read_artefact` fetches it back.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    except OSError as error:
+        raise WriteFailed(f"could not write beside {folder}: {error}") from error
     try:
         listed = {}
         for name, content in sorted(files.items()):
@@ -63,9 +69,14 @@ def write_artefact(
         sync_folder(temporary)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-            os.replace(folder, old / "was")
-            os.replace(temporary, folder)
-            shutil.rmtree(old)
+            os.replace(folder, old / _WAS)
+            try:
+                os.replace(temporary, folder)
+            except OSError:
+                os.replace(old / _WAS, folder)
+                old.rmdir()
+                raise
+            shutil.rmtree(old, ignore_errors=True)  # the new one stands: what stays of the old is litter
         else:
             os.replace(temporary, folder)
         sync_folder(folder.parent)
@@ -79,6 +90,8 @@ def read_artefact(folder: Path, format: str, newest: int) -> Artefact:
 
     Raises NotACollection (no manifest), FormatError (another format, a newer version), Damaged (which file).
     """
+    if not folder.exists():
+        _fetch_back(folder)
     manifest = read_manifest(folder / MANIFEST, format, newest)
     for name, facts in manifest["files"].items():
         path = folder / name
@@ -89,6 +102,17 @@ def read_artefact(folder: Path, format: str, newest: int) -> Artefact:
         if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
             raise Damaged(f"{path} is not the file that was written")
     return Artefact(folder, manifest["version"], manifest["meta"], tuple(manifest["files"]))
+
+
+def _fetch_back(folder: Path) -> None:
+    """Undo a replacement that died half-way: the folder was moved aside and nothing came in its place."""
+    for was in folder.parent.glob(f".{glob.escape(folder.name)}.*.old/{_WAS}"):
+        try:
+            os.replace(was, folder)
+        except OSError:
+            continue  # a medium that only reads, or somebody was faster
+        was.parent.rmdir()
+        return
 
 
 def write_manifest(path: Path, format: str, version: int, meta: Mapping[str, Any], files: Mapping[str, Any]) -> None:

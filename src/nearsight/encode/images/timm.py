@@ -63,7 +63,7 @@ def build(
     if weights:
         named = network.pretrained_cfg.get("classifier") or ()
         load_weights(network, Path(weights), unused=[named] if isinstance(named, str) else named)
-    own = _preprocess(timm.data.resolve_data_config({}, model=network), variant)
+    own = preprocess_of(timm.data.resolve_data_config({}, model=network), variant)
     preprocess = own.changed(size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "size": size,
                "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std,
@@ -83,7 +83,7 @@ def _sized(plain: str, size: int, timm: Any) -> dict[str, int]:
     return {"img_size": size} if size and cfg is not None and cfg.fixed_input_size else {}
 
 
-def _preprocess(config: dict[str, Any], variant: str) -> Preprocess:
+def preprocess_of(config: dict[str, Any], variant: str) -> Preprocess:
     """timm's evaluation transform as plain data (timm.data.transforms_factory.transforms_imagenet_eval)."""
     channels, height, width = config["input_size"]
     if channels != 3 or height != width or config["crop_mode"] not in ("center", "squash"):

@@ -60,14 +60,9 @@ def build(
     head = _take_head_off(network, torch, variant)
     if weights:
         load_weights(network, Path(weights), unused=[head])
-    preset = default.transforms()
-    preprocess = Preprocess(
-        size=preset.crop_size[0],
-        resize=preset.resize_size[0],
-        interpolation=preset.interpolation.value,
-        mean=tuple(preset.mean),
-        std=tuple(preset.std),
-    ).changed(size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std)
+    preprocess = preset_of(default.transforms()).changed(
+        size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std
+    )
     if padding == "same":
         _pad_like_tensorflow(network, torch, preprocess.size)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "padding": padding,
@@ -79,6 +74,17 @@ def build(
         preprocess,
         {"tower": "torchvision", "network": variant, "padding": padding},
         keep_weights=keep_weights,
+    )
+
+
+def preset_of(preset: Any) -> Preprocess:
+    """torchvision's ImageClassification transform as plain data."""
+    return Preprocess(
+        size=preset.crop_size[0],
+        resize=preset.resize_size[0],
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
     )
 
 
