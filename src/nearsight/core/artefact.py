@@ -99,7 +99,7 @@ def read_artefact(folder: Path, format: str, newest: int) -> Artefact:
             raise Damaged(f"{folder / MANIFEST} names a file outside its folder: {name!r}")
         if not path.is_file():
             raise Damaged(f"{path} is missing")
-        if path.stat().st_size != facts["bytes"] or sha256_of(path) != facts["sha256"]:
+        if path.stat().st_size != facts.get("bytes") or sha256_of(path) != facts.get("sha256"):
             raise Damaged(f"{path} is not the file that was written")
     return Artefact(folder, manifest["version"], manifest["meta"], tuple(manifest["files"]))
 
@@ -140,6 +140,13 @@ def read_manifest(path: Path, format: str, newest: int) -> dict[str, Any]:
         raise FormatError(f"{path} is not the manifest of a {format}", hint="point at the folder that nearsight wrote")
     if body.get("sum") != _sum({k: v for k, v in body.items() if k != "sum"}):
         raise Damaged(f"{path} is not as it was written")
+    if not (
+        isinstance(body.get("version"), int)
+        and isinstance(body.get("meta"), dict)
+        and isinstance(body.get("files"), dict)
+        and all(isinstance(facts, dict) for facts in body["files"].values())
+    ):
+        raise Damaged(f"{path} lacks what a manifest holds")
     if body["version"] > newest:
         raise FormatError(f"{path} is of version {body['version']}; this nearsight reads up to {newest}")
     return body

@@ -16,7 +16,7 @@ from PIL import Image
 
 from nearsight.core.arrays import Vectors, unit
 from nearsight.core.artefact import read_artefact, write_artefact
-from nearsight.core.errors import EncoderError
+from nearsight.core.errors import Damaged, EncoderError
 from nearsight.core.registry import Catalogue
 
 FORMAT = "nearsight-encoder"
@@ -165,10 +165,13 @@ class Encoder:
         Raises NotACollection, FormatError, Damaged, and EncoderError where the fingerprint is not the stored one.
         """
         found = read_artefact(folder, FORMAT, VERSION)
-        tower = cast(ImageTower, TOWERS.build(found.meta["address"]))
+        address, fingerprint = (found.meta.get(name) for name in ("address", "fingerprint"))
+        if not isinstance(address, str) or not isinstance(fingerprint, str):
+            raise Damaged(f"the manifest in {folder} does not say which encoder this is")
+        tower = cast(ImageTower, TOWERS.build(address))
         tower.restore(folder)
         encoder = cls(tower).use(runtime, expect=expect)
-        if encoder.spec.fingerprint != found.meta["fingerprint"]:
+        if encoder.spec.fingerprint != fingerprint:
             raise EncoderError(f"the encoder in {folder} gives other vectors than when saved", code="encoder/changed")
         return encoder
 

@@ -103,7 +103,7 @@ def _state_dict(path: Path) -> dict[str, Any]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, ValueError, RuntimeError, EOFError, KeyError) as error:
         raise EncoderError(
-            f"{path} holds no weights that can be loaded without running code: {str(error).splitlines()[0]}",
+            f"{path} holds no weights that can be loaded without running code: {str(error).partition(chr(10))[0] or type(error).__name__}",
             code="encoder/weights",
             hint="save the state dict: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')",
         ) from error

@@ -64,7 +64,7 @@ def build(
         size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std
     )
     if padding == "same":
-        _pad_like_tensorflow(network, torch, preprocess.size)
+        pad_like_tensorflow(network, torch, preprocess.size)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "padding": padding,
                "size": size, "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std,
                "keep_weights": keep_weights}  # fmt: skip
@@ -97,7 +97,7 @@ def _take_head_off(network: Any, torch: Any, variant: str) -> str:
     return linear[-1]
 
 
-def _pad_like_tensorflow(network: Any, torch: Any, size: int) -> None:
+def pad_like_tensorflow(network: Any, torch: Any, size: int) -> None:
     """Padding SAME of TensorFlow: k - 2 in all for stride 2 and an even side, the odd one right and below."""
     if size % 32:
         raise InputError(f"padding=same is written for sides that halve five times, and {size} does not")
