@@ -102,8 +102,9 @@ def _state_dict(path: Path) -> dict[str, Any]:
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, ValueError, RuntimeError, EOFError, KeyError) as error:
+        why = str(error).partition("\n")[0] or type(error).__name__
         raise EncoderError(
-            f"{path} holds no weights that can be loaded without running code: {str(error).partition(chr(10))[0] or type(error).__name__}",
+            f"{path} holds no weights that can be loaded without running code: {why}",
             code="encoder/weights",
             hint="save the state dict: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')",
         ) from error

@@ -28,6 +28,14 @@ def elsewhere(place: str = "/etc/passwd"):
     return tensor
 
 
+def half_elsewhere(**kept: object):
+    """Only one of the two fields that send a runtime to another file."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3], **kept)
+    if not kept:
+        tensor.external_data.add(key="location", value="weights.bin")
+    return tensor
+
+
 def subgraph(domain: str):
     node = helper.make_node("Evil", ["a"], ["b"], domain=domain)
     return helper.make_graph([node], "inner", [], [])
@@ -45,6 +53,8 @@ def test_a_plain_graph_passes() -> None:
         (lambda: model(imports="com.microsoft"), "com.microsoft"),
         (lambda: model(tensor=elsewhere()), "another file"),
         (lambda: model(tensor=elsewhere("weights.bin")), "another file"),
+        (lambda: model(tensor=half_elsewhere()), "another file"),
+        (lambda: model(tensor=half_elsewhere(data_location=TensorProto.EXTERNAL)), "another file"),
         (lambda: model(attribute=elsewhere()), "another file"),
         (lambda: model(attribute=subgraph("evil.inner")), "evil.inner"),
         (lambda: model(attribute=[subgraph(""), subgraph("evil.list")]), "evil.list"),
