@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from harm import SPEC, picture, python, records, vectors
 
-from nearsight.core.arrays import unit
-from nearsight.encode.encoder import EncoderSpec, create
+from nearsight.encode.encoder import create
 from nearsight.search.collection import Collection
 from nearsight.search.store import disk
-from nearsight.search.store.store import Record
-
-ROOT = Path(__file__).parents[2]
-DIM = 8
-SPEC = EncoderSpec("made-up", DIM, ("image",), "cd" * 32, {})
-
-
-def vectors(n: int, seed: int = 0, dim: int = DIM) -> np.ndarray:
-    return unit(np.random.default_rng(seed).standard_normal((n, dim)))
-
-
-def records(n: int, prefix: str = "p") -> list[Record]:
-    return [Record(f"{prefix}{i}".encode(), label=f"l{i % 3}") for i in range(n)]
-
-
-def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -64,8 +40,6 @@ def store(tmp_path: Path):
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of twelve tiny pictures."""
-    from benchmarks._fault_model import picture
-
     folder = tmp_path / "pictures"
     (folder / "sub").mkdir(parents=True)
     for i in range(12):
