@@ -122,47 +122,51 @@ def test_after_a_fork_the_child_is_refused_and_the_parent_keeps_its_lock(store: 
     assert done.stdout.strip() == "second 0 1", done.stderr
 
 
-def _answers_of_some_generation(reader: Collection, generations: list[set[int]]) -> set[int]:
-    hits = reader.search_vectors(vectors(1, 77), 1000)
-    found = {int(k) for k in hits.keys[0] if k >= 0}
-    assert found in generations, found
-    assert bool((hits.scores[0, : len(found)] <= 1).all())
-    return found
+READER = """if True:
+    import sys
+    from pathlib import Path
+    import numpy as np
+    from nearsight.core.arrays import unit
+    from nearsight.search.collection import Collection
+    query = unit(np.random.default_rng(7).standard_normal((1, int(sys.argv[2]))))
+    print("ready", flush=True)
+    looks = 0
+    while not Path(sys.argv[3]).exists():
+        with Collection.open(Path(sys.argv[1]), read_only=True) as reader:
+            for _ in range(5):
+                snapshot = reader.store.verified()
+                hits = reader._searcher.search(snapshot, query, 1000)
+                keys = snapshot.living()
+                scores = (snapshot.vectors(snapshot.rows_of(keys)).astype(np.float64) @ query[0].astype(np.float64))
+                order = np.lexsort((keys, -scores.astype(np.float32)))
+                assert hits.keys[0, : len(keys)].tolist() == keys[order].tolist()
+                looks += 1
+    print(looks)"""
 
 
 def test_readers_in_threads_and_processes_see_whole_generations(store: Collection, tmp_path: Path) -> None:
     # Every change is announced before it is made: whatever a reader sees must be one of the announced states.
-    generations, stop, failures = [set(range(1, 21))], threading.Event(), []
+    generations, stop, failures, looks = [set(range(1, 21))], threading.Event(), [], []
+    truth = dict(zip(range(1, 21), vectors(20), strict=True))
+    query = vectors(1, 77)
 
     def look() -> None:
         try:
             with Collection.open(store.folder, read_only=True) as reader:
                 while not stop.is_set():
-                    _answers_of_some_generation(reader, generations)
+                    hits = reader.search_vectors(query, 1000)
+                    found = [int(k) for k in hits.keys[0] if k >= 0]
+                    assert set(found) in generations, found
+                    scores = [float(truth[k].astype(np.float64) @ query[0].astype(np.float64)) for k in found]
+                    assert scores == sorted(scores, reverse=True)
+                    assert np.allclose(scores, hits.scores[0, : len(found)], atol=1e-6)
+                    looks.append(len(found))
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
-    code = """if True:
-        import sys
-        from pathlib import Path
-        import numpy as np
-        from nearsight.core.arrays import unit
-        from nearsight.search.collection import Collection
-        query = unit(np.random.default_rng(7).standard_normal((1, int(sys.argv[2]))))
-        print("ready", flush=True)
-        looks = 0
-        while not Path(sys.argv[3]).exists():
-            with Collection.open(Path(sys.argv[1]), read_only=looks % 2 == 0 or True) as reader:
-                for _ in range(10):
-                    hits = reader.search_vectors(query, 1000)
-                    found = hits.keys[0][hits.keys[0] >= 0]
-                    for row, key in enumerate(found.tolist()):  # of this generation: the score is that of its vector
-                        assert len(set(found.tolist())) == len(found)
-                    looks += 1
-        print(looks)"""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(store.folder), str(DIM), str(tmp_path / "stop")],
+        [sys.executable, "-c", READER, str(store.folder), str(DIM), str(tmp_path / "stop")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True,
     )  # fmt: skip
     assert other.stdout is not None
@@ -172,9 +176,11 @@ def test_readers_in_threads_and_processes_see_whole_generations(store: Collectio
         thread.start()
     last = 20
     for turn in range(12):
-        added = set(range(last + 1, last + 6))
-        generations.append(generations[-1] | added)
-        assert set(store.add(vectors(5, turn), records(5, f"t{turn} ")).tolist()) == added
+        fresh = vectors(5, turn)
+        added = list(range(last + 1, last + 6))
+        truth.update(zip(added, fresh, strict=True))
+        generations.append(generations[-1] | set(added))
+        assert store.add(fresh, records(5, f"t{turn} ")).tolist() == added
         last += 5
         gone = sorted(generations[-1])[:3]
         generations.append(generations[-1] - set(gone))
@@ -189,6 +195,7 @@ def test_readers_in_threads_and_processes_see_whole_generations(store: Collectio
     assert not failures, failures
     assert other.returncode == 0, err
     assert int(out) > 0
+    assert len(set(looks)) > 1, "the readers saw no change"
     assert not harmful(store.folder)
 
 
@@ -565,4 +572,3 @@ def test_a_creation_that_was_killed_can_be_repeated(tmp_path: Path) -> None:
     with Collection.create(tmp_path / "c", create("colour?bins=2")) as collection:
         assert len(collection) == 0
     assert not harmful(tmp_path / "c")
-    assert np.isfinite(vectors(1)).all()
