@@ -44,12 +44,17 @@ def junk(n: int = 200, *, seed: int = 0, workers: int = 2) -> dict[str, Any]:
     return _damage(n, "junk", seed, workers)
 
 
+def unsealed(n: int = 500, *, seed: int = 0, workers: int = 2) -> dict[str, Any]:
+    """One bit flipped in a catalogue whose seal is of an earlier commit, as after a kill between the two, n times."""
+    return _damage(n, "unsealed", seed, workers)
+
+
 def damaged(content: bytes, kind: str, rng: random.Random) -> bytes | None:
     """`content` with the damage; None: the file is gone."""
     if kind == "junk":
         kind = rng.choice(["cut", "empty", "gone", "noise", "longer", "torn"])
     bad = bytearray(content)
-    if kind == "flip" and bad:
+    if kind in ("flip", "unsealed") and bad:
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
     elif kind == "page" and bad:
         full = [at for at in range(0, len(bad), 4096) if any(bad[at : at + 4096])] or [0]
@@ -194,6 +199,9 @@ def _bench(
             shutil.rmtree(work, ignore_errors=True)
             (work / "c").mkdir(parents=True)
             shutil.copytree(origin / "c", work / "c", dirs_exist_ok=True)
+            if kind == "unsealed":
+                target = Path("c/catalogue.sqlite")
+                (work / "c/catalogue.seal").unlink()
             bad = damaged((origin / target).read_bytes(), kind, rng)
             (work / target).unlink() if bad is None else (work / target).write_bytes(bad)
             try:

@@ -121,7 +121,8 @@ def small_disk(size: int) -> Iterator[Path | None]:
 
 
 def disk_full(points: int = 128, *, step: int = 4096, seed: int = 0) -> dict[str, Any]:
-    """A disk with 0, 4, 8, ... KB left, and every kind of change until it is full.
+    """A disk with 0, 4, 8, ... KB left, and every kind of change until it is full and after; ``refused`` counts the
+    points at which it was.
 
     On a tmpfs where one may be mounted, else under a limit on the size of files.
     """
@@ -144,7 +145,7 @@ def disk_full(points: int = 128, *, step: int = 4096, seed: int = 0) -> dict[str
             counts["trials"] += 1
             result = told
             if "models" in told:
-                counts["refused"] += told["refused"]
+                counts["refused"] += told["refused"] > 0
                 result = in_child(lambda: compare(work, told["models"], read_only=True))  # noqa: B023
                 if "which" in result:
                     ballast.unlink(missing_ok=True)
@@ -160,14 +161,19 @@ def _fill(folder: Path, model: Model, rng: random.Random, limit: int | None) -> 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     models, refused = [model], 0
-    for kind in ("add", "replace", "amend", "delete", "engine", "add", "compact", "engine", "add", "delete"):
+    kinds = ["add", "replace", "amend", "delete", "engine", "add", "compact", "engine", "add", "delete"]
+    for kind in [*kinds, *["fill"] * 60, *kinds]:
+        if kind == "fill" and refused:
+            continue
         try:
             with Collection.open(folder) as collection:
                 actual = contents(collection)  # a refused change may stand: the disk can fail after the commit
                 models = [m for m in models if m.items == actual]
                 if not models:
                     return {"wrong": 1, "why": f"before {kind}"}
-                op = models[0].choose(rng, kind)
+                op = models[0].choose(rng, "add" if kind == "fill" else kind)
+                if kind == "fill":
+                    op["names"] = [f"{op['version']} {i}" for i in range(100)]
                 models = [models[0], models[0].after(op)]
                 perform(collection, models[0], op)
             models = models[1:]

@@ -14,17 +14,17 @@ import json
 import sys
 import time
 
-from benchmarks._fault_bytes import flips, junk, pages
+from benchmarks._fault_bytes import flips, junk, pages, unsealed
 from benchmarks._fault_kills import kills
 from benchmarks._fault_writes import disk_full, failpoints
 
-__all__ = ["disk_full", "failpoints", "flips", "junk", "kills", "pages"]
+__all__ = ["disk_full", "failpoints", "flips", "junk", "kills", "pages", "unsealed"]
 
 
 def main() -> None:
     """One of the functions, by name, with its number; prints JSON."""
     name, *given = sys.argv[1:]
-    chosen = {f.__name__: f for f in (kills, flips, pages, junk, failpoints, disk_full)}[name]
+    chosen = {f.__name__: f for f in (kills, flips, pages, junk, unsealed, failpoints, disk_full)}[name]
     started = time.monotonic()
     result = chosen(*map(int, given))
     print(json.dumps({**result, "seconds": round(time.monotonic() - started, 1)}))

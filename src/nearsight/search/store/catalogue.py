@@ -179,7 +179,8 @@ class Catalogue:
                 yield
             finally:
                 if self.db.in_transaction:
-                    self.db.execute("COMMIT")
+                    with suppress(sqlite3.Error):  # what was read counts; a broken file must not hide why it ended
+                        self.db.execute("COMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

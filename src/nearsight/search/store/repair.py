@@ -82,10 +82,10 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
         raise
     with closing(store):
         yield from _mend_rows(store, encoder, drop, counts)
+        yield from _tidy(store)
         # what is lost may still be looked for in its segment: those stay as they are until somebody compacts
         if not counts["lost"] and not counts["left"]:
             compact(store, also=_shabby(store))
-        yield from _tidy(store)
         if not counts["left"]:
             _mend_engine(store)
     yield Step("repair engine", 1, 1)

@@ -25,7 +25,7 @@ from nearsight.core.errors import WriteFailed
 from nearsight.search.store.catalogue import COLUMNS, SCHEMA, Catalogue, item_sum, pack_json, read_seal, shown, writing
 from nearsight.search.store.check import ASIDE, Finding, shape_of
 from nearsight.search.store.compact import SEGMENT_FILE
-from nearsight.search.store.segments import BLOCK, Segment, Shape, checksum, row_sums
+from nearsight.search.store.segments import BLOCK, HEADER, Segment, Shape, checksum, row_sums
 
 _RANGE = 4096
 _PAGE = 4096  # what SQLite makes of a new file
@@ -198,14 +198,20 @@ class _Salvage:
         for path, number in self.old.scan("SELECT path, id FROM root", ("path",)):
             roots.setdefault(number, (number, path, -1))
         self._entries(max([self.last, *known, *self._keys()]))
+        lost = 0
         for key in sorted(set(known) - self.good):
-            yield self._restore(key, known[key])
+            finding = self._restore(key, known[key])
+            lost += finding.code == "lost"
+            yield finding
         wanted = {row[0] for row in self.new.execute("SELECT DISTINCT root FROM item WHERE root IS NOT NULL")}
         for number in sorted(wanted - set(roots)):
             roots[number] = (number, f"lost-root-{number}".encode(), -1)
             yield Finding("lost", f"where root {number} lies is not known any more; sync its folder again")
         self.new.executemany("INSERT INTO root VALUES(?, ?, ?)", roots.values())
-        self._rows()
+        nameless = self._rows() - len(self.old.scan("SELECT segment, row FROM dead", ("segment", "row"))) - lost
+        if nameless > 0:
+            what = f"{nameless} vectors, of deleted items or of items whose entries cannot be read"
+            yield Finding("lost", what, repair="the next sync encodes what is missing")
         self._finish()
 
     def _indexes(self) -> dict[int, _Known]:
@@ -245,6 +251,10 @@ class _Salvage:
             summed = sum(rows for rows, _, _ in part.blocks.values())
             sound = summed == claimed.get(number) and summed <= self.shape.capacity
             part.rows = summed if sound else used.get(number, 0)
+            if not sound and number not in used:  # nothing is known: whatever the files hold, as deleted rows
+                with suppress(OSError):
+                    part.rows = min((part.segment.key.stat().st_size - HEADER) // 8, self.shape.capacity)
+            part.rows = max(0, part.rows)
 
     def _keys(self) -> Iterator[int]:
         """The largest key of each block of keys that is as written, of dead rows too."""
@@ -296,14 +306,18 @@ class _Salvage:
         part.living[row] = (key, crc)
         return True
 
-    def _rows(self) -> None:
+    def _rows(self) -> int:
+        """Segments, dead rows and checksums; how many rows are dead."""
+        count = 0
         for number, part in sorted(self.segments.items()):
             self.new.execute("INSERT INTO segment VALUES(?, ?)", (number, part.rows))
-            dead = ((number, row) for row in range(part.rows) if row not in part.living)
+            dead = [(number, row) for row in range(part.rows) if row not in part.living]
             self.new.executemany("INSERT INTO dead VALUES(?, ?)", dead)
+            count += len(dead)
             for block in range(-(-part.rows // BLOCK)):
                 sums = self._sums(part, block)
                 self.new.execute("INSERT INTO block VALUES(?, ?, ?, ?, ?)", (number, block, *sums))
+        return count
 
     def _sums(self, part: _Rows, block: int) -> tuple[int, int, int]:
         """The old checksums where they are right, else new ones where every living row is as written."""

@@ -1,0 +1,135 @@
+"""What happens to folders while a collection mirrors them, and runs that are broken off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harm import harmful, picture
+
+from nearsight.core.errors import RootVanished
+from nearsight.core.events import Done, Encoded
+from nearsight.encode.encoder import create
+from nearsight.encode.images.colour import Colour
+from nearsight.search.collection import Collection
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each call of the encoder's per-picture half."""
+    calls: list[int] = []
+    original, lock = Colour.prepare, threading.Lock()
+
+    def counting(self: Colour, shown: object) -> object:
+        with lock:
+            calls.append(1)
+        return original(self, shown)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Colour, "prepare", counting)
+    return calls
+
+
+def counts(collection: Collection, folder: Path, **options: object) -> dict[str, int]:
+    *_, last = collection.sync(folder, **options)  # type: ignore[arg-type]
+    assert isinstance(last, Done)
+    return last.counts
+
+
+def by_path(collection: Collection) -> dict[str, tuple[int, bytes]]:
+    snapshot = collection.store.verified()
+    rows = collection.store.catalogue.all("SELECT path, key FROM item")
+    return {
+        os.fsdecode(path): (key, snapshot.vectors(snapshot.rows_of(np.array([key]))).tobytes()) for path, key in rows
+    }
+
+
+def test_syncing_an_unchanged_folder_never_calls_the_encoder(
+    synced: Collection, pictures: Path, prepared: list[int]
+) -> None:
+    before, generation = by_path(synced), synced.store.snapshot().generation
+    assert counts(synced, pictures)["unchanged"] == 12
+    assert prepared == []
+    assert by_path(synced) == before
+    assert synced.store.snapshot().generation == generation, "nothing was even written"
+
+
+def test_renames_and_moves_keep_the_key_and_encode_nothing(
+    synced: Collection, pictures: Path, prepared: list[int]
+) -> None:
+    before = by_path(synced)
+    (pictures / "0.png").rename(pictures / "renamed.png")
+    (pictures / "2.png").rename(pictures / "sub" / "moved.png")
+    shutil.copy(pictures / "4.png", pictures / "copy.png")
+    os.utime(pictures / "6.png", (1, 1))
+    told = counts(synced, pictures)
+    assert (told["moved"], told["copied"], told["touched"], told["dropped"]) == (2, 1, 1, 0)
+    assert prepared == []
+    after = by_path(synced)
+    assert after["renamed.png"] == before["0.png"]
+    assert after[os.path.join("sub", "moved.png")] == before["2.png"]
+    assert after["copy.png"][1] == before["4.png"][1]
+
+
+def test_new_content_with_an_old_clock_and_the_same_size_is_seen(
+    synced: Collection, pictures: Path, prepared: list[int]
+) -> None:
+    path = pictures / "0.png"
+    status, before = path.stat(), by_path(synced)
+    path.write_bytes(picture(77))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert counts(synced, pictures)["updated"] == 1
+    after = by_path(synced)
+    assert after["0.png"][0] == before["0.png"][0], "the key stays"
+    assert after["0.png"][1] != before["0.png"][1]
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_vanished_mount_never_becomes_a_mass_delete(synced: Collection, pictures: Path, how: str) -> None:
+    before = by_path(synced)
+    pictures.rename(pictures.with_name("elsewhere"))
+    if how == "empty":
+        pictures.mkdir()
+    with pytest.raises(RootVanished) as refused:
+        list(synced.sync(pictures))
+    assert refused.value.code == "store/root-vanished"
+    assert refused.value.hint
+    assert by_path(synced) == before
+    if how == "empty":
+        assert counts(synced, pictures, drop="always")["dropped"] == 12
+        assert len(synced) == 0
+
+
+@pytest.mark.parametrize("how", ["closed", "interrupted"])
+def test_a_run_that_is_broken_off_keeps_what_it_encoded(
+    tmp_path: Path, pictures: Path, prepared: list[int], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    encoder = create("colour?bins=2&grid=1")
+    encoder.tower.batch = 3
+    monkeypatch.setattr("nearsight.search.sync.pipeline._COMMIT_ROWS", 3)
+    with Collection.create(tmp_path / "c", encoder) as collection:
+        acknowledged, run = 0, collection.sync(pictures, workers=1)
+        stop: Callable[[], object] = run.close if how == "closed" else lambda: run.throw(KeyboardInterrupt())
+        for event in run:
+            if isinstance(event, Encoded):
+                acknowledged += event.count
+                if acknowledged >= 6:
+                    break
+        if how == "interrupted":
+            with pytest.raises(KeyboardInterrupt):
+                stop()
+        else:
+            stop()
+        assert 6 <= acknowledged <= len(collection) < 12
+        committed = len(collection)
+    assert not harmful(tmp_path / "c")
+    prepared.clear()
+    with Collection.open(tmp_path / "c") as collection:
+        told = counts(collection, pictures)
+        assert (told["added"], told["unchanged"]) == (12 - committed, committed)
+        assert len(prepared) == 12 - committed, "the encoder saw what was committed again"
+        assert len(collection) == 12
