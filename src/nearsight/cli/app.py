@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     render.settings.reset()
     try:
         answer = app(args=arguments, prog_name="nearsight", standalone_mode=False)
-        sys.stdout.flush()
+        render.flush()
     except render.Stopped as stop:
         render.warn(str(stop))
         return STOPPED
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         render.error(error)
         _trace()
         return DAMAGE if isinstance(error, Damaged) else ERROR
-    except BrokenPipeError:  # `nearsight search ... | head` has read enough
+    except render.Enough:  # `nearsight search ... | head` has read enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE

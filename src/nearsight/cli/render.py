@@ -57,6 +57,10 @@ class Stopped(Exception):
     """Ctrl-C while a watched work was going on; it was closed in order and kept what it had committed."""
 
 
+class Enough(Exception):
+    """Whoever reads our stdout (``head``) has closed it. Not an OSError: Typer would make a failure of it."""
+
+
 # plain text
 
 
@@ -128,9 +132,29 @@ def line(body: Mapping[str, Any]) -> None:
     out(json.dumps(body))
 
 
+def raw(content: bytes) -> None:
+    """Bytes of result as they are: a path has no encoding."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    except BrokenPipeError as error:
+        raise Enough from error
+
+
+def flush() -> None:
+    """Let everything out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise Enough from error
+
+
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError as error:
+        raise Enough from error
 
 
 def cells(text: str) -> int:

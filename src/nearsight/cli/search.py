@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -147,12 +148,8 @@ def _example(text: str) -> _Example:
 
 def _print_paths(matches: Sequence[Match], end: bytes) -> None:
     """The bytes of the paths as the file system has them."""
-    import os
-
-    sys.stdout.flush()
     for match in matches:
-        sys.stdout.buffer.write(os.fsencode(match.item.path) + end)
-    sys.stdout.buffer.flush()
+        render.raw(os.fsencode(match.item.path) + end)
 
 
 def _print_json(matches: Sequence[Match], known: set[int]) -> None:
