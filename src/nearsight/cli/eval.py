@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from nearsight.study.report import Change, Report
 
 EXAMPLES = """nearsight eval ~/Pictures --json before.json
-
 nearsight eval ~/Pictures --against before.json
-
 nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32"""
 
 _ENCODER = "colour"

@@ -28,9 +28,7 @@ _NAMED = 3
 
 
 EXAMPLES = """nearsight index ~/Pictures
-
 nearsight index shop --collection shop.ns --encoder timm/resnet50 --labels shop/table.csv
-
 nearsight index uploads --isolate --report skipped.jsonl"""
 
 

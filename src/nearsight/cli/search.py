@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from nearsight.search.query import Source
 
 EXAMPLES = """nearsight search cat.jpg
-
 nearsight search sea.jpg beach.jpg --minus city.jpg -k 20 --filter label=coast --filter 'year>=2020'
-
 nearsight search cat.jpg -f -0 | xargs -0 ls -l
-
 curl -s https://example.org/cat.jpg | nearsight search - --sheet answer.png"""
 
 
@@ -34,7 +31,7 @@ def run(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PICTURE...",
+            metavar="PICTURE",
             help="What to look for: pictures, taken together; '-' reads one from stdin.",
             show_default=False,
         ),
