@@ -79,11 +79,11 @@ def aside(text: str) -> str:
     return paint(text, "dim", sys.stderr)
 
 
-def shown(path: str | Path) -> str:
-    """A path for people: below the working folder relative to it; bytes that are not UTF-8, line breaks and
-    writing-direction marks are escaped."""
+def shown(path: str | Path, below: Path | None = None) -> str:
+    """A path for people: relative to `below` (default: the working folder) where it lies there; bytes that are not
+    UTF-8, line breaks and writing-direction marks are escaped."""
     try:
-        path = Path(path).relative_to(Path.cwd())
+        path = Path(path).relative_to(below or Path.cwd())
     except (ValueError, OSError):
         path = Path(path)
     return clean(os.fsencode(path).decode("utf-8", "backslashreplace"))
@@ -377,7 +377,7 @@ def _bar() -> Progress:
 
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=28, complete_style="cyan", finished_style="cyan", pulse_style="cyan"),
         TextColumn("[dim]{task.fields[told]}"),
     ]
     return Progress(*columns, console=Console(stderr=True), transient=True)
