@@ -221,3 +221,17 @@ def test_an_encoder_that_learns_is_fitted_on_the_folder(run: Run, tmp_path: Path
     assert (ran.code, counts(ran)["added"]) == (0, 8), ran.err
     assert run("index", folder, "-e", "bovw?words=20").code == 0, "what learns is the same by its address"
     assert "[encoder/mismatch]" in run("index", folder, "-e", "bovw?words=21").err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such modes there")
+def test_others_may_read_a_collection(run: Run, pictures: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run("index", pictures)
+    finally:
+        os.umask(before)
+    for path in (pictures / ".nearsight").rglob("*"):
+        if path.name.startswith("LOCK"):
+            continue
+        wanted = 0o755 if path.is_dir() else 0o644
+        assert path.stat().st_mode & wanted == wanted, path

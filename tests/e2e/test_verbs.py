@@ -64,6 +64,15 @@ def test_eval_on_a_data_set_with_several_of_everything(run: Run, pictures: Path)
     assert [row["label"] for row in reports[0]["measures"]] == ["P@1"]
 
 
+def test_eval_says_what_few_candidates_cost(run: Run, pictures: Path) -> None:
+    run("index", pictures)
+    ran = run("eval", pictures, "--engine", "faiss/HNSW8", "--candidates", 2)
+    assert ran.code == 0, ran.err
+    assert "2 candidates" in ran.out
+    index = float(ran.out.partition("index ")[2].partition(",")[0])
+    assert index > 0.3, "two of three places are missing"
+
+
 def test_eval_without_labels_says_what_to_do(run: Run, pictures: Path) -> None:
     run("index", pictures, "--labels", "none")
     ran = run("eval", pictures)

@@ -167,6 +167,8 @@ def run(
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
             render.note(render.aside(f"Search it: nearsight search PICTURE{inside}"))
+            if encoder is None:
+                render.note(render.aside(f"'{ENCODER}' sees colours only; what else there is: nearsight show encoders"))
 
 
 # the collection
