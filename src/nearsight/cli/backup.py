@@ -11,7 +11,6 @@ from nearsight.cli import places, render
 from nearsight.core.events import Done
 
 EXAMPLES = """nearsight backup /mnt/other-disk/pictures.ns
-
 nearsight backup before.ns --collection shop.ns --no-link"""
 
 

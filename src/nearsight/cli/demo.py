@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from nearsight.study.report import Report
 
 EXAMPLES = """nearsight demo
-
 nearsight demo --folder /tmp/scenes --n 80"""
 
 ENCODERS = ("colour", "hog", "bovw?words=300")

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from nearsight.study.report import Change, Report
 
 EXAMPLES = """nearsight eval ~/Pictures --json before.json
-
 nearsight eval ~/Pictures --against before.json
-
 nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32"""
 
 _ENCODER = "colour"
@@ -66,6 +64,16 @@ def run(
             "--engine",
             metavar="ADDRESS",
             help="What searches; repeatable. 'exact' unless told; for another one, what it loses is told in parts.",
+            show_default=False,
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            "--candidates",
+            min=1,
+            metavar="N",
+            help="How many an engine brings to be scored exactly; else as many as the metrics look at.",
             show_default=False,
         ),
     ] = None,
@@ -135,9 +143,11 @@ def run(
     else:
         metrics, engines = _metrics(metric), engine or ["exact"]
         if data is None:
-            reports = list(_on_collection(places.find(collection), engines, metrics))
+            reports = list(_on_collection(places.find(collection), engines, metrics, candidates))
         else:
-            reports = list(_on_data(data, root, encoder or [_ENCODER], protocol or [], engines, metrics, cache))
+            reports = list(
+                _on_data(data, root, encoder or [_ENCODER], protocol or [], engines, metrics, candidates, cache)
+            )
     if html is not None and len(reports) > 1:
         raise InputError(f"--html draws one report, and these are {len(reports)}", code="eval/html")
     if str(as_json) != "-":
@@ -163,7 +173,9 @@ def _metrics(given: list[str] | None) -> tuple[str, ...]:
     return tuple(given) if given else METRIC_ADDRESSES
 
 
-def _on_collection(folder: Path, engines: list[str], metrics: tuple[str, ...]) -> Iterator[Report]:
+def _on_collection(
+    folder: Path, engines: list[str], metrics: tuple[str, ...], candidates: int | None
+) -> Iterator[Report]:
     from nearsight.study.collection import run_collection
 
     name = folder.resolve().parent.name if folder.name == places.HIDDEN else folder.name
@@ -172,7 +184,7 @@ def _on_collection(folder: Path, engines: list[str], metrics: tuple[str, ...]) -
         if bare:
             render.warn(f"{bare:,} of {len(kept):,} pictures have no label and are left out")
         for engine in engines:
-            yield finished(run_collection(kept, engine=engine, metrics=metrics, name=name))
+            yield finished(run_collection(kept, engine=engine, candidates=candidates, metrics=metrics, name=name))
 
 
 def _on_data(
@@ -182,6 +194,7 @@ def _on_data(
     protocols: list[str],
     engines: list[str],
     metrics: tuple[str, ...],
+    candidates: int | None,
     cache: bool,
 ) -> Iterator[Report]:
     import platformdirs
@@ -204,7 +217,15 @@ def _on_data(
         for benchmark in benchmarks:
             for engine in engines:
                 yield finished(
-                    study(benchmark, made, engine=engine, metrics=metrics, cache_folder=kept, transductive=learned)
+                    study(
+                        benchmark,
+                        made,
+                        engine=engine,
+                        candidates=candidates,
+                        metrics=metrics,
+                        cache_folder=kept,
+                        transductive=learned,
+                    )
                 )
 
 
@@ -269,7 +290,7 @@ def overview(reports: list[Report], extra: dict[str, list[str]] | None = None) -
             [
                 render.brief(report.encoder) + (" *" if report.card.transductive else ""),
                 *([report.card.protocol] if many else []),
-                report.card.engine,
+                _engine(report),
                 f"{main.value:.4f}",
                 f"{main.low:.4f} .. {main.high:.4f}",
                 f"{main.floor:.4f}",
@@ -281,6 +302,13 @@ def overview(reports: list[Report], extra: dict[str, list[str]] | None = None) -
     lines = render.table(rows, right=range(len(head) - 3, len(rows[0])))
     notes = dict.fromkeys(told for report in reports for told in report.card.transductive)
     return [*lines, *([""] if notes else []), *(f"* {told}" for told in notes)]
+
+
+def _engine(report: Report) -> str:
+    """The engine; how many candidates it brought only where that is not the whole gallery."""
+    name, _, count = report.card.engine.rpartition(", ")
+    number = count.partition(" ")[0]
+    return name if number.isdigit() and int(number) >= report.gallery - 1 else report.card.engine
 
 
 # reports on disk

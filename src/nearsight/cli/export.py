@@ -10,7 +10,6 @@ import typer
 from nearsight.cli import places, render
 
 EXAMPLES = """nearsight export pictures.parquet
-
 nearsight export pictures.csv --collection shop.ns"""
 
 

@@ -28,9 +28,7 @@ _NAMED = 3
 
 
 EXAMPLES = """nearsight index ~/Pictures
-
 nearsight index shop --collection shop.ns --encoder timm/resnet50 --labels shop/table.csv
-
 nearsight index uploads --isolate --report skipped.jsonl"""
 
 
@@ -165,10 +163,12 @@ def run(
         finally:
             if report is not None:
                 _write_report(report, seen.skipped)
-        _summary(seen, len(kept), as_json, where)
+        _summary(seen, len(kept), as_json, where, folder.resolve())
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
             render.note(render.aside(f"Search it: nearsight search PICTURE{inside}"))
+            if encoder is None:
+                render.note(render.aside(f"'{ENCODER}' sees colours only; what else there is: nearsight show encoders"))
 
 
 # the collection
@@ -314,7 +314,7 @@ def _lines(handle: IO[str], skipped: list[Skipped]) -> None:
         handle.write(json.dumps(_facts(one)) + "\n")
 
 
-def _summary(seen: _Seen, total: int, as_json: bool, where: Path) -> None:
+def _summary(seen: _Seen, total: int, as_json: bool, where: Path, folder: Path) -> None:
     done = seen.done or Done("sync")
     if as_json:
         body: dict[str, Any] = {"event": "done", "collection": str(where), "items": total, **done.counts}
@@ -322,12 +322,12 @@ def _summary(seen: _Seen, total: int, as_json: bool, where: Path) -> None:
     told = [f"{count:,} {name}" for name, count in done.counts.items() if count and name != "skipped"]
     pace = f", {seen.encoded / done.seconds:,.0f} pictures a second" if seen.encoded and done.seconds > 0.5 else ""
     render.note(f"{total:,} pictures: {', '.join(told) or 'nothing to do'} ({render.duration(done.seconds)}{pace})")
-    for text in skipped_table(seen.skipped):
+    for text in skipped_table(seen.skipped, folder):
         render.note(text)
 
 
-def skipped_table(skipped: list[Skipped]) -> list[str]:
-    """Files that were left out, by reason, the first few of each named, with the repair."""
+def skipped_table(skipped: list[Skipped], folder: Path | None = None) -> list[str]:
+    """Files that were left out, by reason, the first few of each named (below `folder`), with the repair."""
     if not skipped:
         return []
     groups: dict[str, list[Skipped]] = defaultdict(list)
@@ -335,7 +335,7 @@ def skipped_table(skipped: list[Skipped]) -> list[str]:
         groups[one.code].append(one)
     lines = [f"{len(skipped):,} left out:"]
     for code, some in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        names = ", ".join(render.shown(one.path) for one in some[:_NAMED])
+        names = ", ".join(render.shown(one.path, folder) for one in some[:_NAMED])
         more = f" and {len(some) - _NAMED:,} more" if len(some) > _NAMED else ""
         lines.append(f"  {len(some):>5,}  {code.removeprefix('picture/')}: {names}{more}")
         if some[0].hint:

@@ -57,6 +57,10 @@ class Stopped(Exception):
     """Ctrl-C while a watched work was going on; it was closed in order and kept what it had committed."""
 
 
+class Enough(Exception):
+    """Whoever reads our stdout (``head``) has closed it. Not an OSError: Typer would make a failure of it."""
+
+
 # plain text
 
 
@@ -75,11 +79,11 @@ def aside(text: str) -> str:
     return paint(text, "dim", sys.stderr)
 
 
-def shown(path: str | Path) -> str:
-    """A path for people: below the working folder relative to it; bytes that are not UTF-8, line breaks and
-    writing-direction marks are escaped."""
+def shown(path: str | Path, below: Path | None = None) -> str:
+    """A path for people: relative to `below` (default: the working folder) where it lies there; bytes that are not
+    UTF-8, line breaks and writing-direction marks are escaped."""
     try:
-        path = Path(path).relative_to(Path.cwd())
+        path = Path(path).relative_to(below or Path.cwd())
     except (ValueError, OSError):
         path = Path(path)
     return clean(os.fsencode(path).decode("utf-8", "backslashreplace"))
@@ -128,9 +132,29 @@ def line(body: Mapping[str, Any]) -> None:
     out(json.dumps(body))
 
 
+def raw(content: bytes) -> None:
+    """Bytes of result as they are: a path has no encoding."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    except BrokenPipeError as error:
+        raise Enough from error
+
+
+def flush() -> None:
+    """Let everything out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise Enough from error
+
+
 def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    except BrokenPipeError as error:
+        raise Enough from error
 
 
 def cells(text: str) -> int:
@@ -353,7 +377,7 @@ def _bar() -> Progress:
 
     columns: list[ProgressColumn] = [
         TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=28, complete_style="cyan", finished_style="cyan", pulse_style="cyan"),
         TextColumn("[dim]{task.fields[told]}"),
     ]
     return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from nearsight.search.store.check import Finding
 
 EXAMPLES = """nearsight repair ~/Pictures
-
 nearsight repair shop.ns --drop"""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,8 @@ if TYPE_CHECKING:
     from nearsight.search.query import Source
 
 EXAMPLES = """nearsight search cat.jpg
-
 nearsight search sea.jpg beach.jpg --minus city.jpg -k 20 --filter label=coast --filter 'year>=2020'
-
 nearsight search cat.jpg -f -0 | xargs -0 ls -l
-
 curl -s https://example.org/cat.jpg | nearsight search - --sheet answer.png"""
 
 
@@ -33,7 +31,7 @@ def run(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PICTURE...",
+            metavar="PICTURE",
             help="What to look for: pictures, taken together; '-' reads one from stdin.",
             show_default=False,
         ),
@@ -147,12 +145,8 @@ def _example(text: str) -> _Example:
 
 def _print_paths(matches: Sequence[Match], end: bytes) -> None:
     """The bytes of the paths as the file system has them."""
-    import os
-
-    sys.stdout.flush()
     for match in matches:
-        sys.stdout.buffer.write(os.fsencode(match.item.path) + end)
-    sys.stdout.buffer.flush()
+        render.raw(os.fsencode(match.item.path) + end)
 
 
 def _print_json(matches: Sequence[Match], known: set[int]) -> None:

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from nearsight.core.registry import Catalogue
 
 EXAMPLES = """nearsight show
-
 nearsight show engines faiss
-
 nearsight show ~/Pictures"""
 
 CATALOGUES = {

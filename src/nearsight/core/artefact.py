@@ -66,6 +66,7 @@ def write_artefact(
             sync_file(target)
             listed[name] = {"bytes": target.stat().st_size, "sha256": sha256_of(target)}
         write_manifest(temporary / MANIFEST, format, version, meta, listed)
+        temporary.chmod(0o755)  # what tempfile makes is for its maker alone
         sync_folder(temporary)
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
@@ -160,6 +161,7 @@ def replace_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # what tempfile makes is for its maker alone
         os.replace(name, path)
         sync_folder(path.parent)
     except OSError as error:

@@ -1,0 +1,113 @@
+"""Mistakes are answered with a sentence, a code, a repair and an exit code; never with a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from e2e.command import Ran, spawn
+from nearsight.cli import show
+
+Run = Callable[..., Ran]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told", "repair"),
+    [
+        (["search", "x.jpg"], 1, "[store/none]", "nearsight index FOLDER"),
+        (["index", "nowhere"], 1, "[folder/none]", "check the path"),
+        (["eval", "--data", "nothing_like_it"], 1, "[name/unknown]", "there are:"),
+        (["eval", "--encoder", "colour"], 1, "[eval/what]", "leave --encoder out"),
+        (["show", "nothing_like_it"], 1, "[name/unknown]", "show encoders"),
+        (["show", "engines", "fais"], 1, "[name/unknown]", "faiss"),
+        (["check", "nowhere"], 1, "[store/none]", "nearsight index"),
+        (["search", "-0", "x.jpg"], 1, "[query/options]", "add -f"),
+        (["serch"], 2, "[usage]", "nearsight --help"),
+        (["search", "--no-such-option"], 2, "[usage]", "nearsight search --help"),
+        (["search", "x.jpg", "-k", "0"], 2, "[usage]", "nearsight search --help"),
+        (["index"], 2, "[usage]", "nearsight index --help"),
+    ],
+)
+def test_every_mistake_has_a_code_and_a_repair(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, told: str, repair: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*arguments)
+    first = ran.err.splitlines()[0]
+    assert (ran.code, ran.out) == (code, "")
+    assert first.startswith("error: ")
+    assert first.endswith(told)
+    assert "repair: " in ran.err
+    assert repair in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_broken_query_names_its_reason(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures)
+    (tmp_path / "half.jpg").write_bytes((pictures / "red" / "red_0.jpg").read_bytes()[:300])
+    ran = run("search", tmp_path / "half.jpg", "-c", pictures)
+    assert (ran.code, ran.out) == (1, "")
+    assert "[picture/truncated]" in ran.err
+
+
+def test_an_unforeseen_error_is_short_and_debug_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(word: str) -> None:
+        raise ZeroDivisionError("by zero\x1b[31m")
+
+    monkeypatch.setattr(show, "catalogue", fail)
+    ran = run("show")
+    assert ran.code == 1
+    assert "ZeroDivisionError: by zero\\x1b[31m  [unexpected]" in ran.err
+    assert "report" in ran.err
+    assert "Traceback" not in ran.err
+    assert "Traceback" in run("--debug", "show").err
+    assert "Traceback" not in run("show").err, "--debug is for one command"
+    monkeypatch.setenv("NEARSIGHT_DEBUG", "1")
+    assert "Traceback" in run("show").err
+
+
+def test_damage_leaves_with_3_and_repair_mends_it(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures)
+    assert run("check", pictures).code == 0
+    file = pictures / ".nearsight" / "segments" / "000001.vec"
+    content = bytearray(file.read_bytes())
+    content[4096 + 100] ^= 1
+    file.write_bytes(content)
+    found = run("check", pictures)
+    assert found.code == 3
+    assert "damaged" in found.out
+    searched = run("search", pictures / "red" / "red_0.jpg", "-c", pictures)
+    assert (searched.code, searched.out) == (3, "")
+    assert "[store/damaged]" in searched.err
+    assert run("repair", pictures).code == 0
+    assert run("check", pictures).code == 0
+    assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0
+
+
+def test_quiet_is_quiet_and_no_colour_goes_into_a_pipe(run: Run, pictures: Path) -> None:
+    ran = run("--quiet", "index", pictures)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    for arguments in (["index", pictures], ["show"], ["search", pictures / "red" / "red_0.jpg", "-c", pictures]):
+        ran = run(*arguments)
+        assert "\x1b" not in ran.out + ran.err
+
+
+def test_a_reader_that_has_enough_is_no_error(pictures: Path, run: Run) -> None:
+    run("index", pictures)
+    with spawn("search", pictures / "red" / "red_0.jpg", "-c", pictures, "--json") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        process.wait(60)
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_python_dash_m_is_the_command_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "nearsight", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout.startswith("nearsight ")
