@@ -509,27 +509,69 @@ def test_nothing_in_the_encoder_folder_is_executed(synced: Collection, tmp_path:
     assert not marker.exists()
 
 
-def test_an_index_of_a_collection_that_went_another_way_is_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("deleted", [0, 10])
+def test_an_index_of_a_collection_that_went_another_way_is_not_used(tmp_path: Path, deleted: int) -> None:
     with Collection.create(tmp_path / "c", SPEC, engine="faiss/HNSW8") as collection:
         collection.add(vectors(50), records(50))
-        collection.store.catalogue.seal()
     shutil.copytree(tmp_path / "c", tmp_path / "old")
     with Collection.open(tmp_path / "c") as collection:
-        collection.delete(list(range(1, 11)))
+        if deleted:
+            collection.delete(list(range(1, deleted + 1)))
         collection.add(vectors(5, 1), records(5, "x"))
         collection.build_engine()
-    # an older copy is put back, without its engine, and lives on until its generation is that of the index
-    shutil.rmtree(tmp_path / "old" / "engine", ignore_errors=True)
+    # An older copy is put back beside the newer index, and lives on until its generation is past that of the index.
     shutil.copytree(tmp_path / "c" / "engine", tmp_path / "old" / "engine")
     with Collection.open(tmp_path / "old") as collection:
-        collection.add(vectors(5, 2), records(5, "y"))
+        if deleted:
+            collection.add(vectors(5, 1), records(5, "x"))  # the same rows; only what was deleted differs
+        else:
+            collection.add(vectors(5, 2), records(5, "y"))  # the same keys; only the vectors differ
         for _ in range(3):
             collection.annotate(1, label="z")
-        assert collection.store.snapshot().generation > 3
     with Collection.open(tmp_path / "old") as collection:
-        hits = collection.search_vectors(vectors(55, 2)[:5], 100)
+        hits = collection.search_vectors(vectors(3, 2), 100)
         assert collection.engine_state != "ready"
         assert sorted(int(k) for k in hits.keys[0] if k >= 0) == list(range(1, 56))
+
+
+# what SQLite itself would not notice
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("text", [b"p17", b"l2[]{}"])
+def test_one_changed_letter_in_the_catalogue_is_damage(store: Collection, text: bytes, sealed: bool) -> None:
+    store.close()
+    catalogue = store.folder / "catalogue.sqlite"
+    content = catalogue.read_bytes()
+    assert text in content
+    catalogue.write_bytes(content.replace(text, bytes([text[0] ^ 1]) + text[1:], 1))
+    if not sealed:  # killed between a commit and its seal
+        (store.folder / "catalogue.seal").unlink()
+    for read_only in (True, False):
+        with pytest.raises(Damaged):
+            Collection.open(store.folder, read_only=read_only)
+
+
+def test_commits_are_as_durable_as_sqlite_can_make_them(store: Collection) -> None:
+    catalogue = store.store.catalogue
+    assert catalogue.one("PRAGMA synchronous") == 2
+    assert catalogue.one("PRAGMA journal_mode") == "truncate", "no WAL: a read-only medium, and SQLite before 3.51.3"
+
+
+def test_compaction_copies_no_damage_under_a_new_checksum(store: Collection) -> None:
+    store.delete([3])
+    store.close()
+    path = store.folder / "segments" / "000001.vec"
+    content = bytearray(path.read_bytes())
+    content[HEADER + 10 * DIM * 4 + 1] ^= 1
+    path.write_bytes(content)
+    with Collection.open(store.folder) as again:
+        with pytest.raises(Damaged, match="nothing was compacted"):
+            again.compact()
+        assert len(again) == 19
+        with pytest.raises(Damaged, match="p10"):
+            again.search(1)
+    assert [f.key for f in harmful(store.folder)] == [11]
 
 
 # keys

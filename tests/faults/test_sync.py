@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from harm import harmful, picture
 
 from nearsight.core.errors import RootVanished
-from nearsight.core.events import Done, Encoded
+from nearsight.core.events import Done, Encoded, Skipped
 from nearsight.encode.encoder import create
 from nearsight.encode.images.colour import Colour
 from nearsight.search.collection import Collection
@@ -133,3 +133,32 @@ def test_a_run_that_is_broken_off_keeps_what_it_encoded(
         assert (told["added"], told["unchanged"]) == (12 - committed, committed)
         assert len(prepared) == 12 - committed, "the encoder saw what was committed again"
         assert len(collection) == 12
+
+
+@pytest.mark.parametrize("how", ["closed", "interrupted"])
+def test_what_was_encoded_but_not_yet_committed_is_committed_on_the_way_out(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    (pictures / "sub" / "0 broken.png").write_bytes(picture(5)[:60])
+    monkeypatch.setattr("nearsight.search.sync.pipeline._COMMIT_SECONDS", 1e9)
+    encoder = create("colour?bins=2&grid=1")
+    encoder.tower.batch = 3
+    original, batches = encoder.tower.forward, []
+
+    def forward(prepared: Sequence[np.ndarray]) -> np.ndarray:
+        batches.append(len(prepared))
+        if how == "interrupted" and len(batches) == 3:
+            raise KeyboardInterrupt
+        return original(prepared)
+
+    encoder.tower.forward = forward  # type: ignore[method-assign]
+    with Collection.create(tmp_path / "c", encoder) as collection:
+        run = collection.sync(pictures, workers=1)
+        if how == "closed":
+            assert any(isinstance(event, Skipped) for event in run)  # stops there: after two batches, before a commit
+            run.close()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                list(run)
+        assert len(collection) == 6
+    assert not harmful(tmp_path / "c")
