@@ -77,6 +77,7 @@ def folder(tmp_path: Path) -> Path:
             draw(f"{i:02d}.png")
         (pictures / "39.png").unlink()
         list(collection.sync(pictures))
+        collection.remember("how", "from pictures")
     return folder
 
 
@@ -162,6 +163,8 @@ def test_an_entry_that_is_not_as_written_is_named_and_restored_from_the_indexes(
     path, label, _, _, vector = before.pop(17)
     assert after.pop(17) == (path, label, (), {}, vector)
     assert after == before
+    with Collection.open(folder) as collection:
+        assert collection.recall("how") == "from pictures"
     assert list((folder / "damaged").iterdir()), "the damaged catalogue is kept"
 
 

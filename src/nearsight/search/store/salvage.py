@@ -349,3 +349,5 @@ class _Salvage:
         self.new.execute("INSERT INTO sqlite_sequence VALUES('item', ?)", (self.last,))
         # rows are where they were, but a saved index of the old catalogue is not to be trusted
         self.new.execute("INSERT INTO meta VALUES('epoch', ?)", (str(secrets.randbits(40)),))
+        notes = self.old.scan("SELECT name, value FROM meta WHERE name LIKE 'note/%'", ("name",))
+        self.new.executemany("INSERT OR IGNORE INTO meta VALUES(?, ?)", notes)
