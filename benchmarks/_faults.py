@@ -11,14 +11,28 @@ forked children, so that a crash is a count, too.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from benchmarks._fault_bytes import flips, junk, pages, unsealed
 from benchmarks._fault_kills import kills
 from benchmarks._fault_writes import disk_full, failpoints
 
-__all__ = ["disk_full", "failpoints", "flips", "junk", "kills", "pages", "unsealed"]
+__all__ = ["alone", "disk_full", "failpoints", "flips", "junk", "kills", "pages", "unsealed"]
+
+
+def alone(name: str, *numbers: int) -> dict[str, Any]:
+    """One of the functions in a process that has computed nothing yet, so that it can fork safely."""
+    command = [sys.executable, "-m", "benchmarks._faults", name, *map(str, numbers)]
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def main() -> None:
