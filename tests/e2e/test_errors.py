@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from e2e.command import Ran, spawn
+from nearsight import Collection, create
 from nearsight.cli import show
+from nearsight.core.errors import StoreError
 
 Run = Callable[..., Ran]
 
@@ -86,6 +88,35 @@ def test_damage_leaves_with_3_and_repair_mends_it(run: Run, pictures: Path, tmp_
     assert run("repair", pictures).code == 0
     assert run("check", pictures).code == 0
     assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0
+
+
+def test_a_collection_without_its_manifest_is_mended_never_made_anew(run: Run, pictures: Path) -> None:
+    run("index", pictures)
+    (pictures / ".nearsight" / "manifest.json").unlink()
+    refused = run("index", pictures, "-e", "colour?bins=5")
+    assert refused.code == 3
+    assert "manifest is missing" in refused.err
+    assert run("check", pictures).code == 3
+    assert run("repair", pictures).code == 0
+    again = run("index", pictures)
+    assert "12 unchanged" in again.err
+    assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0, "the encoder was not replaced"
+
+
+def test_making_a_collection_over_another_leaves_the_other_as_it_was(run: Run, pictures: Path) -> None:
+    run("index", pictures)
+    with pytest.raises(StoreError) as caught:
+        Collection.create(pictures / ".nearsight", create("colour?bins=5"))
+    assert caught.value.code == "store/exists"
+    assert run("check", pictures).code == 0
+    assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0
+
+
+def test_a_folder_of_pictures_may_have_a_manifest_of_its_own(run: Run, pictures: Path) -> None:
+    (pictures / "manifest.json").write_text('{"name": "a web page"}')
+    assert run("index", pictures).code == 0
+    assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0
+    assert run("check", pictures).code == 0
 
 
 def test_quiet_is_quiet_and_no_colour_goes_into_a_pipe(run: Run, pictures: Path) -> None:

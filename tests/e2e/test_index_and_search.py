@@ -216,11 +216,12 @@ def test_an_encoder_that_learns_is_fitted_on_the_folder(run: Run, tmp_path: Path
     pytest.importorskip("cv2")
     from nearsight.data.datasets import load
 
-    folder = load("drawn?n=8&size=96", tmp_path).items[0].path.parents[2]
+    folder = load("drawn?n=16&size=96", tmp_path).items[0].path.parents[2]
     ran = run("index", folder, "-e", "bovw?words=20", "--json")
-    assert (ran.code, counts(ran)["added"]) == (0, 8), ran.err
+    assert (ran.code, counts(ran)["added"]) == (0, 16), ran.err
     assert run("index", folder, "-e", "bovw?words=20").code == 0, "what learns is the same by its address"
     assert "[encoder/mismatch]" in run("index", folder, "-e", "bovw?words=21").err
+    assert "Transductive: bovw/sift?words=20 learned from these pictures" in run("eval", folder).out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such modes there")

@@ -10,7 +10,7 @@ import typer
 
 from nearsight.cli import render
 from nearsight.cli.eval import finished, overview
-from nearsight.cli.index import fit
+from nearsight.cli.index import make
 from nearsight.cli.search import draw, save
 from nearsight.core.errors import MissingExtra
 
@@ -52,9 +52,8 @@ def run(
             render.note(f"Without {address}: {missing.message} ({missing.hint})")
             continue
         with kept:
-            learned = _learned(kept)
             for engine in ENGINES:
-                report = _measured(kept, engine, learned)
+                report = _measured(kept, engine)
                 reports.append(report)
                 weights.append(_weight(kept, engine))
                 if best is None or report.measures[0].value > best[0]:
@@ -76,17 +75,11 @@ def _common(picture: Path, folder: Path) -> Path:
 
 def _indexed(folder: Path, pictures: Path, address: str) -> Collection:
     """The collection of one descriptor, made or brought up to date."""
-    from nearsight.encode import create
     from nearsight.search.collection import Collection
     from nearsight.search.sync import folder_label
 
     place = folder / f"{address.partition('?')[0]}.ns"
-    if (place / "manifest.json").is_file():
-        kept = Collection.open(place)
-    else:
-        encoder = create(address)
-        fit(encoder, pictures)
-        kept = Collection.create(place, encoder)
+    kept = Collection.open(place) if (place / "manifest.json").is_file() else make(place, pictures, address)
     try:
         render.watch(render.generator(kept.sync(pictures, annotate=folder_label)))
     except BaseException:
@@ -95,17 +88,10 @@ def _indexed(folder: Path, pictures: Path, address: str) -> Collection:
     return kept
 
 
-def _learned(kept: Collection) -> tuple[str, ...]:
-    """What the table must say of a descriptor that learned from the pictures it is measured on."""
-    if not kept.store.manifest["encoder"].startswith("bovw"):
-        return ()
-    return ("learned its words from these pictures (without their labels)",)
-
-
-def _measured(kept: Collection, engine: str, learned: tuple[str, ...]) -> Report:
+def _measured(kept: Collection, engine: str) -> Report:
     from nearsight.study.collection import run_collection
 
-    return finished(run_collection(kept, engine=engine, metrics=METRICS, name="drawn", transductive=learned))
+    return finished(run_collection(kept, engine=engine, metrics=METRICS, name="drawn"))
 
 
 def _weight(kept: Collection, engine: str) -> str:

@@ -17,7 +17,6 @@ from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
 if TYPE_CHECKING:
-    from nearsight.encode import Encoder
     from nearsight.search.collection import Collection
     from nearsight.search.sync import Annotation
 
@@ -138,7 +137,7 @@ def run(
         raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
     where = places.home(folder, collection)
     fresh = not (where / "manifest.json").is_file()
-    kept = _make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
+    kept = make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
     with kept:
         annotate = _annotation(kept, folder, labels)
         spec = kept.store.manifest
@@ -174,13 +173,23 @@ def run(
 # the collection
 
 
-def _make(where: Path, folder: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
+def make(
+    where: Path, folder: Path, encoder: str | None = None, engine: str | None = None, dtype: Dtype | None = None
+) -> Collection:
+    """A new collection for a folder. An encoder that learns does so from a sample of it, and that is remembered."""
     from nearsight.encode import create
     from nearsight.search.collection import Collection
+    from nearsight.search.sync import sample
+    from nearsight.study.collection import LEARNED
 
     made = create(encoder or ENCODER)
-    fit(made, folder)
-    return Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
+    learns = not made.tower.fitted
+    if learns:
+        made.fit(render.counted(sample(folder, _SAMPLE, side=made.tower.side), "fit"))
+    kept = Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
+    if learns:
+        kept.remember(LEARNED, f"{render.brief(made.spec.address)} learned from these pictures (not from their labels)")
+    return kept
 
 
 def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
@@ -214,14 +223,6 @@ def _require_same(kept: Collection, encoder: str) -> None:
             f"{kept.folder} was made by {made_by}; {given.tower.address} gives other vectors",
             hint="leave --encoder out, or index into a new collection: --collection PATH",
         )
-
-
-def fit(encoder: Encoder, folder: Path) -> None:
-    """Let an encoder that learns from pictures learn from a sample of the folder."""
-    from nearsight.search.sync import sample
-
-    if not encoder.tower.fitted:
-        encoder.fit(render.counted(sample(folder, _SAMPLE, side=encoder.tower.side), "fit"))
 
 
 # labels

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HIDDEN = ".nearsight"
 VARIABLE = "NEARSIGHT_COLLECTION"
-_MANIFEST = "manifest.json"
+_OURS = ("manifest.json", "catalogue.sqlite")
 
 CollectionOption = Annotated[
     Path | None,
@@ -40,10 +40,11 @@ CollectionArgument = Annotated[
 
 
 def named(path: Path) -> Path:
-    """The collection that `path` means: itself, or the one inside the indexed folder `path`."""
-    if not (path / _MANIFEST).is_file() and (path / HIDDEN).is_dir():
-        return path / HIDDEN
-    return path
+    """The collection that `path` means: itself, or the one inside the indexed folder `path`.
+
+    A folder of pictures may have a ``manifest.json`` of its own; a collection has no hidden folder in it.
+    """
+    return path / HIDDEN if (path / HIDDEN).is_dir() else path
 
 
 def find(given: Path | None) -> Path:
@@ -54,9 +55,9 @@ def find(given: Path | None) -> Path:
         return named(Path(os.environ[VARIABLE]).expanduser())
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / HIDDEN / _MANIFEST).is_file():
+        if any((folder / HIDDEN / name).is_file() for name in _OURS):
             return folder / HIDDEN
-        if (folder / _MANIFEST).is_file() and (folder / "catalogue.sqlite").is_file():
+        if all((folder / name).is_file() for name in _OURS):
             return folder  # standing inside one
     raise NotACollection(
         f"there is no collection in {here} or above it",

@@ -86,7 +86,7 @@ def _members(of: Catalogue) -> dict[str, str]:
     lines = {}
     for name in of.names():
         try:
-            lines[name] = (of.help(name).splitlines() or [""])[0]
+            lines[name] = (of.help(name).splitlines() or [""])[0].replace("``", "")
         except (NearsightError, ImportError) as error:  # a foreign component must not hide the others
             lines[name] = f"(cannot be loaded: {error})"
     return lines

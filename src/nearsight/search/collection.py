@@ -29,7 +29,7 @@ from nearsight.search.store.backup import backup
 from nearsight.search.store.check import Finding
 from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
-from nearsight.search.store.store import Record, Store
+from nearsight.search.store.store import Record, Store, require_vacant
 
 _ITEM = (
     "item.key, root.path, item.path, item.label, item.captions, item.fields FROM item LEFT JOIN root ON root.id=root"
@@ -63,10 +63,12 @@ class Collection:
 
         With an EncoderSpec alone the vectors come from elsewhere: `add` and search by vector or key work, pictures
         do not. `dtype` is how vectors are stored: float32 (as encoded) or float16 (half the bytes).
-        Raises StoreError (code ``store/exists``), EncoderError (not fitted), UnknownName (no such engine), WriteFailed.
+        Raises StoreError (code ``store/exists``), Damaged, EncoderError (not fitted), UnknownName (no such engine),
+        WriteFailed.
         """
         spec = encoder.spec if isinstance(encoder, Encoder) else encoder
         Searcher(folder, engine, spec.dim, spec.fingerprint)  # an engine that does not exist must not leave a folder
+        require_vacant(folder)  # before the encoder in it is replaced
         if isinstance(encoder, Encoder):
             encoder.save(folder / "encoder")
         store = Store.create(

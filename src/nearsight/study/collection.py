@@ -19,6 +19,9 @@ from nearsight.study.pictures import Encodings
 from nearsight.study.report import Report
 from nearsight.study.run import EXACT, METRIC_ADDRESSES, judging
 
+LEARNED = "learned"
+"""Under this name a collection remembers (`Collection.remember`) what its encoder learned from its own pictures."""
+
 
 def run_collection(
     collection: Collection,
@@ -29,14 +32,15 @@ def run_collection(
     name: str = "",
     samples: int = SAMPLES,
     seed: int = 0,
-    transductive: Sequence[str] = (),
 ) -> Generator[Event, None, Report]:
     """Leave one out, the query itself removed by its key; nothing is encoded, the stored vectors are measured.
 
+    What the collection remembers that its encoder learned from these pictures goes onto the card as transductive.
     Items without a label say nothing about right and wrong: they are neither queries nor in the gallery. Raises
     DatasetError (code ``dataset/unlabelled``) where no item has a label, ``dataset/nothing-to-find`` where no label
     stands on two.
     """
+    learned = collection.recall(LEARNED)
     items = tuple(item for item in collection.items() if item.label is not None)
     if not items:
         raise DatasetError(
@@ -61,7 +65,7 @@ def run_collection(
             metrics=metrics,
             samples=samples,
             seed=seed,
-            transductive=transductive,
+            transductive=(learned,) if learned else (),
         )
     )
 

@@ -82,10 +82,7 @@ class Store:
         """Make an empty store in `folder` (new or empty) and open it for writing."""
         if dtype not in DTYPES:
             raise InputError(f"vectors are stored as {' or '.join(DTYPES)}, not {dtype}")
-        if (folder / MANIFEST).exists():
-            raise StoreError(f"there is a collection in {folder} already", code="store/exists", hint="open it instead")
-        if any((folder / "segments").glob("*")):  # a creation that did not get to its manifest has none
-            raise Damaged(f"{folder} holds the vectors of a collection whose manifest is missing")
+        require_vacant(folder)
         encodes = (folder / "encoder").is_dir()
         meta = {"id": uuid.uuid4().hex, "fingerprint": fingerprint, "dim": dim, "dtype": dtype, "encodes": encodes}
         meta |= extra
@@ -283,6 +280,14 @@ class Store:
             )
         if self.catalogue is None:
             raise StoreError(f"{self.folder} was closed", code="store/closed", hint="open it again")
+
+
+def require_vacant(folder: Path) -> None:
+    """Raises StoreError (code ``store/exists``) or Damaged where a new collection would go over another one."""
+    if (folder / MANIFEST).exists():
+        raise StoreError(f"there is a collection in {folder} already", code="store/exists", hint="open it instead")
+    if any((folder / "segments").glob("*")):  # a creation that did not get to its manifest has none
+        raise Damaged(f"{folder} holds the vectors of a collection whose manifest is missing")
 
 
 def put_item(catalogue: Catalogue, key: int, record: Record, segment: int, row: int, crc: int) -> None:
