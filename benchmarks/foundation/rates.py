@@ -98,7 +98,7 @@ def _plain(weights: Path) -> Callable[[list[Path]], float]:
     """What one would write first: open, resize, stack, forward in torch fp32, keep the features; pictures a second."""
     import torch
 
-    network = mobilenet(weights).tower.network.eval()  # type: ignore[attr-defined]
+    network = mobilenet(weights).tower.module  # type: ignore[attr-defined]
 
     def rate(files: list[Path]) -> float:
         start = time.perf_counter()
