@@ -32,7 +32,7 @@ Descriptors = NDArray[np.float32]
 
 _FILE = "codebook.safetensors"
 _LEAST_SIDE = 16  # below it no detector finds anything, and some read outside the picture
-_PER_WORD = 256  # training descriptors a word: what faiss itself would keep at most
+_PER_WORD = 64  # training descriptors a word; faiss asks for 39 at least
 
 
 @dataclass
