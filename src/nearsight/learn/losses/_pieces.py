@@ -51,10 +51,14 @@ def cross_entropy(logits: Tensor, positive: Tensor, negative: Tensor, smoothing:
     """
     cells = positive | negative
     logs = filled(logits, cells).log_softmax(dim=1)
-    share = (1 - smoothing) * positive / positive.sum(dim=1, keepdim=True).clamp(min=1)
-    if smoothing:
-        share = share + smoothing * cells / cells.sum(dim=1, keepdim=True).clamp(min=1)
+    share = (1 - smoothing) * _shared(positive, logits) + smoothing * _shared(cells, logits)
     return mean_where(-(share * logs.where(cells, 0.0)).sum(dim=1), judged_rows(positive, negative))
+
+
+def _shared(cells: Tensor, like: Tensor) -> Tensor:
+    """1 shared alike by the cells of each row."""
+    marks = cells.to(like.dtype)  # a bool divided would be float32
+    return marks / marks.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def positives_of(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:

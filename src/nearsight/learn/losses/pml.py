@@ -1,7 +1,7 @@
 """Another loss of pytorch-metric-learning, by name: ``pml/CircleLoss?options=m=0.4,gamma=80``.
 
-Musgrave, Belongie and Lim, "PyTorch Metric Learning" (2020). The loss is given our scores in place of the matrix that it
-would have computed, as cosines or as distances, whichever it takes by default. Losses that look at the vectors
+Musgrave, Belongie and Lim, "PyTorch Metric Learning" (2020). The loss is given our scores in place of the matrix that
+it would have computed, as cosines or as distances, whichever it takes by default. Losses that look at the vectors
 themselves, or hold weights of their own, judge no matrix and are refused, each with what to write instead.
 """
 
@@ -28,10 +28,8 @@ ADAPTED: dict[str, Kind] = {
     "CircleLoss": PAIRS,
     "ContrastiveLoss": PAIRS,
     "CosFaceLoss": CLASSES,
-    "DynamicSoftMarginLoss": PAIRS,
     "FastAPLoss": BATCH,
     "GeneralizedLiftedStructureLoss": PAIRS,
-    "HistogramLoss": BATCH,
     "IntraPairVarianceLoss": PAIRS,
     "LiftedStructureLoss": BATCH,
     "MarginLoss": PAIRS,
@@ -49,6 +47,8 @@ ADAPTED: dict[str, Kind] = {
 REFUSED = {
     "AngularLoss": "it adds vectors before it compares them",
     "ArcFaceLoss": "it holds the class vectors itself: write 'arcface'",
+    "DynamicSoftMarginLoss": "it remembers a histogram of earlier batches",
+    "HistogramLoss": "it indexes tensors in a way that newer torch reads differently",
     "InstanceLoss": "it counts a picture as its own class",
     "LargeMarginSoftmaxLoss": "it weighs by the length of vectors: write 'arcface' or 'pml/CosFaceLoss'",
     "ManifoldLoss": "it builds a graph of the vectors and proxies of its own",
@@ -64,6 +64,8 @@ REFUSED = {
     "ThresholdConsistentMarginLoss": "it computes cosines from the vectors",
     "VICRegLoss": "it judges variances of vectors, not pairs",
 }
+OBJECTS = ("distance", "reducer", "regularizer", "reg_weight", "init_func", "mat_based_loss", "collect_stats")
+"""Endings of options that are not for words and numbers."""
 LISTED = f"there are: {', '.join(ADAPTED)}"
 
 
@@ -94,7 +96,9 @@ class Adapted(Loss):
             return nothing  # many of the library's losses are NaN, or an error, for these
         judge = self.make(**({"num_classes": m, "embedding_size": 1} if self.kind == CLASSES else {}))
         judge = judge.to(device=scores.device, dtype=scores.dtype)
-        given = distance(scores, self.similarity) if not judge.distance.is_inverted else scores
+        given = distance(scores, self.similarity)
+        if judge.distance.is_inverted:  # cosines, kept from where acos is NaN and its gradient infinite
+            given = scores.clamp(-1 + 1e-6, 1 - 1e-6)
         judge.distance.compute_mat = lambda *_: given.clone()
         anchors, columns = (torch.ones(k, 1, dtype=scores.dtype, device=scores.device) for k in (n, m))
         rows = torch.arange(n, device=scores.device)
@@ -147,11 +151,7 @@ def build(variant: str | None = None, *, similarity: Similarity = "cosine", opti
         raise InputError(f"pml/{variant} judges no matrix: {REFUSED[variant]}", code="loss/pml", hint=LISTED)
     if variant not in ADAPTED:
         raise UnknownName(f"pytorch-metric-learning's '{variant}' is not known here", hint=LISTED)
-    taken = list(inspect.signature(getattr(_library(), variant)).parameters)
-    given: dict[str, Any] = {}
-    for pair in filter(None, options.split(",")):
-        key, _, text = (part.strip() for part in pair.partition("="))
-        given[key] = _value(text)
+    given = _parsed(variant, options)
     loss = Adapted(require_distance(similarity, f"pml/{variant}"), variant, given)
     if ADAPTED[variant] == CLASSES:
         object.__setattr__(loss, "target", "proxies")
@@ -160,8 +160,29 @@ def build(variant: str | None = None, *, similarity: Similarity = "cosine", opti
     if made.distance.is_inverted and similarity != "cosine":
         raise InputError(f"pml/{variant} judges cosines", code="loss/pml", hint="leave similarity at cosine")
     if any(p.requires_grad for p in made.parameters()) and ADAPTED[variant] != CLASSES:
-        raise InputError(f"pml/{variant} would learn weights of its own with {taken and given}", code="loss/pml")
+        raise InputError(f"pml/{variant} would learn weights of its own with {options}", code="loss/pml")
     return loss
+
+
+def _parsed(name: str, text: str) -> dict[str, Any]:
+    """``a=1,b=true`` as arguments of the library's class `name`. Raises UnknownName for one that it does not name."""
+    family = [kind for kind in inspect.getmro(getattr(_library(), name)) if "__init__" in vars(kind)]
+    named = {
+        o.name
+        for kind in family
+        for o in inspect.signature(kind).parameters.values()
+        if o.kind is o.POSITIONAL_OR_KEYWORD
+    }
+    known = {o for o in named - {"num_classes", "embedding_size"} if not o.endswith(OBJECTS)}
+    given: dict[str, Any] = {}
+    for pair in filter(None, text.split(",")):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise UnknownName(f"'{pair}' in options of pml/{name} is not name=value", code="name/grammar")
+        if key not in known:
+            raise UnknownName(f"pml/{name} has no option '{key}'", hint=f"there are: {', '.join(sorted(known))}")
+        given[key] = _value(value)
+    return given
 
 
 def _value(text: str) -> object:
