@@ -24,6 +24,10 @@ CATALOGUES = {
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
     "metrics": ("nearsight.measure.metrics", "METRICS", "what judges a ranking (eval --metric)"),
     "datasets": ("nearsight.data.datasets", "DATASETS", "labelled pictures to measure on (eval --data)"),
+    "losses": ("nearsight.learn.losses", "LOSSES", "what training makes small"),
+    "targets": ("nearsight.learn.targets", "TARGETS", "what a loss compares a picture with"),
+    "miners": ("nearsight.learn.miners", "MINERS", "which pairs a loss looks at"),
+    "samplers": ("nearsight.learn.samplers", "SAMPLERS", "which pictures make a batch"),
 }
 """Word on the command line -> module, name in it, and what its members are for."""
 

@@ -164,6 +164,8 @@ def _convert(text: str, hint: Any, where: str) -> object:
                     return text.lower() in _TRUE
             elif kind in (int, float, str):
                 return kind(text)
+            elif text == kind:  # a word of a Literal
+                return text
         except ValueError:
             continue
     raise UnknownName(f"'{text}' is not a value for {where}, which takes {_kind(hint)}", code="name/value")

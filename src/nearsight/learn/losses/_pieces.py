@@ -1,0 +1,78 @@
+"""What several losses are made of: masked means, masked softmax, positives gathered out of the matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nearsight.core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_CELLS = 2**28
+"""Triplets in one matrix: 1 GiB of float32, and backward needs it several times."""
+
+
+def mean_where(values: Tensor, counts: Tensor) -> Tensor:
+    """The mean of `values` where `counts`; 0 on the graph where nothing does."""
+    return values.where(counts, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+def judged_rows(positive: Tensor, negative: Tensor) -> Tensor:
+    """(n,) bool: rows with a positive and a negative."""
+    return positive.any(dim=1) & negative.any(dim=1)
+
+
+def filled(scores: Tensor, keep: Tensor, *, low: bool = True) -> Tensor:
+    """`scores`, and the lowest (or highest) finite number outside `keep`: an infinity there makes NaN gradients."""
+    import torch
+
+    end = torch.finfo(scores.dtype)
+    return scores.masked_fill(~keep, end.min if low else end.max)
+
+
+def log_sum_exp(scores: Tensor, keep: Tensor, dim: int = 1) -> Tensor:
+    """log sum exp over the kept cells of each row (or column); very low where there are none."""
+    return filled(scores, keep).logsumexp(dim=dim)
+
+
+def log_one_plus_sum_exp(scores: Tensor, keep: Tensor, dim: int = 1) -> Tensor:
+    """log(1 + sum exp) over the kept cells of each row (or column); 0 where there are none."""
+    import torch
+
+    within = filled(scores, keep)
+    return torch.cat([within, torch.zeros_like(within.narrow(dim, 0, 1))], dim=dim).logsumexp(dim=dim)
+
+
+def cross_entropy(logits: Tensor, positive: Tensor, negative: Tensor, smoothing: float = 0.0) -> Tensor:
+    """-sum_j q_j log softmax_j over the cells of a row that are positive or negative; mean over judged rows.
+
+    q gives 1 - smoothing to the positives, shared alike, and `smoothing` to all cells, shared alike.
+    """
+    cells = positive | negative
+    logs = filled(logits, cells).log_softmax(dim=1)
+    share = (1 - smoothing) * _shared(positive, logits) + smoothing * _shared(cells, logits)
+    return mean_where(-(share * logs.where(cells, 0.0)).sum(dim=1), judged_rows(positive, negative))
+
+
+def _shared(cells: Tensor, like: Tensor) -> Tensor:
+    """1 shared alike by the cells of each row."""
+    marks = cells.to(like.dtype)  # a bool divided would be float32
+    return marks / marks.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def positives_of(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, m) -> the positives' scores pushed to the left (n, p), p the most of any row, and which places hold one.
+
+    Raises InputError (code ``loss/size``) where n * p * m, the triplets to be judged, would not fit.
+    """
+    n, m = scores.shape
+    p = max(1, int(positive.sum(dim=1).max()))
+    if n * p * m > MOST_CELLS:
+        raise InputError(
+            f"{n} anchors x {p} positives x {m} columns is too much to judge at once",
+            code="loss/size",
+            hint="mine (hardest, semi_hard, distance_weighted), or take a smaller batch or memory",
+        )
+    order = positive.to(scores.dtype).argsort(dim=1, descending=True, stable=True)[:, :p]
+    return scores.gather(1, order), positive.gather(1, order)
