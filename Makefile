@@ -4,6 +4,9 @@ PYTHON ?= python3
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 PYTEST = $(VENV)/bin/python -m pytest
 
+# Two test processes on two cores: threads inside each would only wait for one another.
+test test-all: export OMP_NUM_THREADS = 1
+
 .PHONY: demo test test-all check bench clean
 
 demo: $(VENV)/.demo  ## draw a collection, index it, search it, measure it (offline, no torch)
