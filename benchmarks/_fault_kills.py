@@ -84,7 +84,7 @@ def _scribble(world: Any, ledger: Path, rng: random.Random) -> None:
 
 
 class _KillVectors:
-    lines = 20
+    lines = 14
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -127,7 +127,7 @@ class _KillVectors:
 
 
 class _KillSync:
-    lines = 40
+    lines = 28
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
