@@ -83,7 +83,7 @@ def test_eval_without_labels_says_what_to_do(run: Run, pictures: Path) -> None:
 
 def test_show_lists_explains_and_describes(run: Run, pictures: Path) -> None:
     listed = json.loads(run("show", "--json").out)
-    assert set(listed) == {"encoders", "runtimes", "engines", "metrics", "datasets"}
+    assert {"encoders", "runtimes", "engines", "metrics", "datasets"} <= set(listed)
     assert {"exact", "faiss"} <= set(listed["engines"])
     assert all(told and "cannot be loaded" not in told for members in listed.values() for told in members.values())
     told = run("show", "encoders", "colour").out

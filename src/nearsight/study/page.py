@@ -26,7 +26,7 @@ h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-to
 p, caption, figcaption { color: var(--faint); text-align: left }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th { font-weight: 600; color: var(--faint) }
+th { font-weight: 600; color: var(--faint); white-space: nowrap !important }
 th:first-child, td:first-child, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
 figure { margin: 1.2rem 0 } figure img { max-width: 100%; height: auto; border-radius: 4px }
 svg { vertical-align: middle } .line { stroke: var(--line) } .span { stroke: var(--bar) } .dot { fill: var(--bar) }

@@ -100,30 +100,29 @@ class Bovw:
         """
         import faiss
 
-        draw = np.random.default_rng(self.seed)
-        each = max(1, self.words * _PER_WORD // self.pictures)
-        kept: list[Descriptors] = []
-        for picture in islice(pictures, self.pictures):
-            found = self._describe(picture)
-            kept.append(found[np.sort(draw.permutation(len(found))[:each])])
+        # half precision: a thousand pictures of a thousand keypoints must fit in memory
+        kept = [self._describe(picture).astype(np.float16) for picture in islice(pictures, self.pictures)]
         found_in = [found for found in kept if len(found)]  # one without keypoints has no width either
-        sample = np.concatenate(found_in) if found_in else np.empty((0, 1), np.float32)
-        if len(sample) < self.words:
+        sizes = np.array([len(found) for found in found_in], dtype=np.int64)
+        if sizes.sum() < self.words:
             raise EncoderError(
-                f"{len(kept)} pictures gave {len(sample)} keypoints, too few for {self.words} words",
+                f"{len(kept)} pictures gave {sizes.sum()} keypoints, too few for {self.words} words",
                 code="encoder/fit",
                 hint="fit on more pictures, or ask for fewer words (?words=...)",
             )
+        chosen = np.zeros(sizes.sum(), dtype=np.bool_)
+        chosen[np.random.default_rng(self.seed).permutation(chosen.size)[: self.words * _PER_WORD]] = True
+        shares = np.split(chosen, np.cumsum(sizes)[:-1])
+        sample = np.concatenate([found[share] for found, share in zip(found_in, shares, strict=True)])
         kmeans = faiss.Kmeans(
             sample.shape[1], self.words, niter=20, seed=self.seed, min_points_per_centroid=1,
             max_points_per_centroid=_PER_WORD,
         )  # fmt: skip
-        kmeans.train(sample)
+        kmeans.train(sample.astype(np.float32))
         self.centroids = np.ascontiguousarray(kmeans.centroids, dtype=np.float32)
         seen = np.zeros(self.words)
-        for found in kept:
-            if len(found):
-                seen[np.unique(_nearest(found, self.centroids))] += 1
+        for found in found_in:
+            seen[np.unique(_nearest(found.astype(np.float32), self.centroids))] += 1
         self.idf = (np.log((1 + len(kept)) / (1 + seen)) + 1).astype(np.float32)
 
     def files(self) -> Mapping[str, bytes]:
