@@ -1,7 +1,7 @@
-"""Each loss as its paper spells it: loops over one matrix, with nothing but `math`. The judge of nearsight.learn.losses.
+"""Each loss as its paper spells it: loops over one matrix, nothing but `math`: the judge of nearsight.learn.losses.
 
-A twin takes the rows of a matrix and the loss, whose fields are its options. A row is a list of (score, mark), mark "+",
-"-" or "" for a cell that counts for nothing.
+A twin takes the rows of a matrix and the loss, whose fields are its options. A row is a list of (score, mark), mark
+"+", "-", or "" for a cell that counts for nothing.
 """
 
 from __future__ import annotations

@@ -124,9 +124,9 @@ def test_a_refusal_says_why_and_what_instead(name: str) -> None:
 
 
 def test_options_reach_the_library() -> None:
-    made = LOSSES.build("pml/CircleLoss?options=m=0.25,gamma=128").make()
+    made = LOSSES.build("pml/CircleLoss?options=m=0.25,gamma=128").make(columns=2)
     assert (made.m, made.gamma) == (0.25, 128)
-    assert LOSSES.build("pml/PNPLoss?options=variant=Dq").make().variant == "Dq"
+    assert LOSSES.build("pml/PNPLoss?options=variant=Dq").make(columns=2).variant == "Dq"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from nearsight.core.errors import InputError, MissingExtra, UnknownName
 from nearsight.learn.losses import Loss
@@ -80,8 +80,9 @@ class Adapted(Loss):
     def kind(self) -> Kind:
         return ADAPTED[self.name]
 
-    def make(self, **sizes: int) -> Any:
+    def make(self, columns: int) -> Any:
         """The library's object. Raises InputError (code ``loss/pml``) for values that it does not take."""
+        sizes = {"num_classes": columns, "embedding_size": 1} if self.kind == CLASSES else {}
         try:
             return getattr(_library(), self.name)(**self.options, **sizes)
         except (TypeError, ValueError, AssertionError) as error:
@@ -94,8 +95,7 @@ class Adapted(Loss):
         nothing = (0 * scores).where(positive | negative, 0.0).sum()
         if not bool((positive.any(dim=1) & negative.any(dim=1)).any()):
             return nothing  # many of the library's losses are NaN, or an error, for these
-        judge = self.make(**({"num_classes": m, "embedding_size": 1} if self.kind == CLASSES else {}))
-        judge = judge.to(device=scores.device, dtype=scores.dtype)
+        judge = self.make(columns=m).to(device=scores.device, dtype=scores.dtype)
         given = distance(scores, self.similarity)
         if judge.distance.is_inverted:  # cosines, kept from where acos is NaN and its gradient infinite
             given = scores.clamp(-1 + 1e-6, 1 - 1e-6)
@@ -108,6 +108,13 @@ class Adapted(Loss):
         else:
             value = judge(anchors, (_labels if self.kind == BATCH else _classes)(self.name, positive, negative))
         return value.squeeze() + nothing
+
+
+class AdaptedClasses(Adapted):
+    """A loss of the library with one vector a class: those of the target, not its own."""
+
+    target: ClassVar[str] = "proxies"
+    by_column: ClassVar[bool] = True
 
 
 def _labels(name: str, positive: Tensor, negative: Tensor) -> Tensor:
@@ -131,7 +138,7 @@ def _labels(name: str, positive: Tensor, negative: Tensor) -> Tensor:
 def _classes(name: str, positive: Tensor, negative: Tensor) -> Tensor:
     """(n,) the column of each row's class; InputError (code ``loss/pml``) for a matrix that is not of classes."""
     if bool((positive.sum(dim=1) == 1).all()) and bool((positive ^ negative).all()):
-        return positive.to(positive.device).int().argmax(dim=1)
+        return positive.int().argmax(dim=1)
     raise InputError(f"pml/{name} judges one column a class", code="loss/pml", hint="target proxies, no miner")
 
 
@@ -152,11 +159,9 @@ def build(variant: str | None = None, *, similarity: Similarity = "cosine", opti
     if variant not in ADAPTED:
         raise UnknownName(f"pytorch-metric-learning's '{variant}' is not known here", hint=LISTED)
     given = _parsed(variant, options)
-    loss = Adapted(require_distance(similarity, f"pml/{variant}"), variant, given)
-    if ADAPTED[variant] == CLASSES:
-        object.__setattr__(loss, "target", "proxies")
-        object.__setattr__(loss, "by_column", True)
-    made = loss.make(**({"num_classes": 2, "embedding_size": 1} if ADAPTED[variant] == CLASSES else {}))
+    kind = AdaptedClasses if ADAPTED[variant] == CLASSES else Adapted
+    loss = kind(require_distance(similarity, f"pml/{variant}"), variant, given)
+    made = loss.make(columns=2)
     if made.distance.is_inverted and similarity != "cosine":
         raise InputError(f"pml/{variant} judges cosines", code="loss/pml", hint="leave similarity at cosine")
     if any(p.requires_grad for p in made.parameters()) and ADAPTED[variant] != CLASSES:

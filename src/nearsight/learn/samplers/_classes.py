@@ -25,8 +25,9 @@ class Classes:
     def same(self, anchors: Numbers, draw: np.random.Generator) -> Numbers:
         """For each anchor another row of its class, uniformly; its class has two at least."""
         start, size = self.starts[self.of[anchors]], self.sizes[self.of[anchors]]
-        step = draw.integers(1, size)
-        return self.rows[start + (self.place[anchors] - start + step) % size]
+        places: Numbers = (self.place[anchors] - start + draw.integers(1, size)) % size
+        found: Numbers = self.rows[start + places]
+        return found
 
     def other(self, anchors: Numbers, draw: np.random.Generator) -> Numbers:
         """For each anchor a row of another class, uniformly over pictures."""
