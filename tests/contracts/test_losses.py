@@ -10,7 +10,7 @@ from naive_losses import NAIVE, Rows
 
 from nearsight.core.errors import InputError, UnknownName
 from nearsight.learn.losses import LOSSES, Loss
-from nearsight.learn.matrix import Matrix, distance, similarity
+from nearsight.learn.matrix import Matrix, distance, root, similarity
 from nearsight.learn.targets import TARGETS
 
 torch = pytest.importorskip("torch")
@@ -38,7 +38,7 @@ ADDRESSES = [
     if name != "pml"  # judged in test_losses_pml.py
     for address in (name, *(f"{name}?{options}" for options in VARIANTS.get(name, [])))
 ]
-SHAPES = ("batch", "memory", "proxies", "lone", "bare")
+SHAPES = ("batch", "memory", "proxies", "lone", "bare", "twins")
 
 
 @pytest.fixture(params=ADDRESSES)
@@ -52,7 +52,8 @@ def loss(address: str) -> Loss:
 
 
 def matrix(shape: str, kind: str, seed: int = 0, dtype=torch.float64) -> Matrix:
-    """As targets make them; ``lone`` has rows without positives, ``bare`` rows and columns without any pair."""
+    """As targets make them; ``lone`` has rows without positives, ``bare`` rows and columns without any pair,
+    ``twins`` equal vectors, of one class and of two, and a class that a proxy has to itself."""
     draw = torch.Generator().manual_seed(seed)
     labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3, 3] if shape != "lone" else [0, 0, 1, 2, 2, 3])
     n = len(labels)
@@ -72,7 +73,11 @@ def matrix(shape: str, kind: str, seed: int = 0, dtype=torch.float64) -> Matrix:
             dead[2] = False
             dead[:, 4] = False
         negative[5] = False
-    return Matrix(similarity(kind, anchors, others).to(dtype), positive, negative)
+    scores = similarity(kind, anchors, others).to(dtype)
+    if shape == "twins":
+        scores[0, 1] = scores[3, 9] = 0.0 if kind == "euclidean" else 1.0
+        negative[:, 3] = False
+    return Matrix(scores, positive, negative)
 
 
 def rows_of(given: Matrix) -> Rows:
@@ -278,6 +283,13 @@ def test_too_many_triplets_are_refused_before_they_fill_the_memory(name: str) ->
     with pytest.raises(InputError) as caught:
         LOSSES.build(name)(scores, mask, mask)
     assert caught.value.code == "loss/size"
+
+
+def test_a_root_has_gradient_zero_at_zero() -> None:
+    x = torch.tensor([0.0, 4.0], requires_grad=True)
+    root(x).sum().backward()
+    assert root(x).tolist() == [0.0, 2.0]
+    assert x.grad.tolist() == [0.0, 0.25]
 
 
 def test_euclidean_scores_of_unit_vectors_are_the_same_distances() -> None:

@@ -109,6 +109,14 @@ def test_nothing_to_compare_is_zero_on_the_graph(name: str) -> None:
     assert not scores.grad.any()
 
 
+def test_pairs_that_are_right_are_zero_on_the_graph() -> None:
+    scores = torch.tensor([[0.9, -0.9]], requires_grad=True)
+    value = LOSSES.build("pml/TripletMarginLoss")(scores, torch.tensor([[True, False]]), torch.tensor([[False, True]]))
+    value.backward()
+    assert value.item() == 0
+    assert not scores.grad.any()
+
+
 def test_every_loss_of_the_library_is_adapted_or_refused() -> None:
     theirs = {name for name, kind in vars(library).items() if inspect.isclass(kind)}
     assert theirs - NOT_LOSSES == set(ADAPTED) | set(REFUSED)

@@ -30,8 +30,8 @@ def made(address: str) -> Any:
     return MINERS.build(address, similarity="cosine", dim=DIM)
 
 
-def matrix(seed: int = 0, labels: tuple[int, ...] = (0, 0, 0, 1, 1, 2, 2, 2, 3)) -> Matrix:
-    """A batch against itself; the last picture is alone in its class. Every score is another."""
+def matrix(seed: int = 0, labels: tuple[int, ...] = (0, 0, 3, 0, 1, 1, 2, 2, 2)) -> Matrix:
+    """A batch against itself; the third picture is alone in its class. Every score is another."""
     draw = torch.Generator().manual_seed(seed)
     vectors = torch.randn(len(labels), DIM, generator=draw) + 0.5
     kinds = torch.tensor(labels)

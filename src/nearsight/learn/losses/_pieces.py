@@ -24,7 +24,8 @@ def judged_rows(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def filled(scores: Tensor, keep: Tensor, *, low: bool = True) -> Tensor:
-    """`scores`, and the lowest (or highest) finite number outside `keep`: an infinity there makes NaN gradients."""
+    """`scores`, and the lowest (or highest) finite number outside `keep`: what comes of them is finite
+    too, in every row, and so are its gradients."""
     import torch
 
     end = torch.finfo(scores.dtype)

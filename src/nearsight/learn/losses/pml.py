@@ -99,7 +99,7 @@ class Adapted(Loss):
         given = distance(scores, self.similarity)
         if judge.distance.is_inverted:  # cosines, kept from where acos is NaN and its gradient infinite
             given = scores.clamp(-1 + 1e-6, 1 - 1e-6)
-        judge.distance.compute_mat = lambda *_: given.clone()
+        judge.distance.compute_mat = lambda *_: given
         anchors, columns = (torch.ones(k, 1, dtype=scores.dtype, device=scores.device) for k in (n, m))
         rows = torch.arange(n, device=scores.device)
         if self.kind == PAIRS:
