@@ -10,6 +10,11 @@ import typer
 
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference
+from nearsight.core.registry import Catalogue
+from nearsight.learn.losses import LOSSES
+from nearsight.learn.miners import MINERS
+from nearsight.learn.samplers import SAMPLERS
+from nearsight.learn.targets import TARGETS
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
@@ -49,3 +54,10 @@ def test_exit_codes_and_options_before_the_verb_are_documented() -> None:
         assert f"| {code} |" in page
     for name in inspect.signature(options).parameters:
         assert f"`--{name}`" in page
+
+
+@pytest.mark.parametrize("catalogue", [LOSSES, TARGETS, MINERS, SAMPLERS], ids=lambda c: c.noun)
+def test_every_part_of_training_is_documented(catalogue: Catalogue) -> None:
+    page = (PAGE.parent / "losses.md").read_text(encoding="utf-8")
+    for name in catalogue.names():
+        assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in losses.md"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
-from nearsight.core.errors import InputError
+from nearsight.core.errors import InputError, MissingExtra
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.targets import TARGETS, Columns, Target
 
@@ -163,6 +164,12 @@ def test_in_eval_a_call_changes_nothing(address: str) -> None:
     target.module.eval()
     target(*batch(1))
     assert all(torch.equal(v, state[k]) for k, v in target.module.state_dict().items())
+
+
+def test_without_torch_the_extra_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match="models"):
+        made(address)
 
 
 @pytest.mark.parametrize(("labels", "items"), [([0, 1], None), ([0] * 6, [1, 2]), ([[0]] * 6, None)])

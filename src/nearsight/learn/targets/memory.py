@@ -23,10 +23,9 @@ class Memory(Target):
     """A ring of `size` vectors with their labels and items; empty places are no columns."""
 
     def __init__(self, size: int, dim: int, after: int) -> None:
+        self.size, self.after, self.module = size, after, nothing()
         import torch
 
-        self.size, self.after = size, after
-        self.module = nothing()
         self.module.register_buffer("vectors", torch.zeros(size, dim))
         self.module.register_buffer("labels", torch.zeros(size, dtype=torch.long))
         self.module.register_buffer("items", torch.full((size,), NOBODY))

@@ -22,10 +22,9 @@ class Proxies(Target):
     """Columns are classes 0 .. classes - 1, all of them, in the batch or not."""
 
     def __init__(self, classes: int, dim: int, seed: int, centres: int, bias: bool) -> None:
+        self.classes, self.centres, self.module = classes, centres, nothing()
         import torch
 
-        self.classes, self.centres = classes, centres
-        self.module = nothing()
         drawn = torch.randn(classes * centres, dim, generator=torch.Generator().manual_seed(seed)) / dim**0.5
         self.module.register_parameter("vectors", torch.nn.Parameter(drawn))
         self.module.register_parameter("bias", torch.nn.Parameter(torch.zeros(classes)) if bias else None)
