@@ -46,5 +46,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.all: pyproject.toml | $(VENV)/bin/python
-	$(PIP) -e '.[all,dev]'
+	$(PIP) -e '.[all,dev]' 'torchmetrics>=1.6'  # a judge of our measures; it brings torch
 	touch $@

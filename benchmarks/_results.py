@@ -122,12 +122,15 @@ def number(value: float | list[float]) -> str:
 
 
 def commit() -> str:
-    """Short hash of the checkout, with a + where it has changes."""
-    run = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    """Short hash of the checkout, with a + where something besides results and README has changed."""
+    git = ["git", "-C", str(ROOT)]
     try:
-        return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        paths = ["--", ".", ":!docs/results", ":!README.md"]
+        changed = subprocess.run([*git, "status", "--porcelain", *paths], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def machine() -> str:

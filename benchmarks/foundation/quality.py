@@ -83,7 +83,7 @@ def _headline(results: Results, train: Report, loo: Report, same: bool) -> None:
         results.add(Row(id_, what, row.value, row.label, target, row.low, row.high, note))
     results.add(
         Row(
-            "exact_equals_faiss_flat", "every query's AP, AP@R and P@1 the same to the last digit, exact and faiss/Flat",
+            "exact_equals_faiss_flat", "each query's AP, AP@R and P@1 the same to the last digit: exact, faiss/Flat",
             int(same), "", "=1", note="colour, hog, bovw and mobilenet",
         )
     )  # fmt: skip
