@@ -144,7 +144,7 @@ def _classes(name: str, positive: Tensor, negative: Tensor) -> Tensor:
 
 def _library() -> Any:
     try:
-        from pytorch_metric_learning import losses  # type: ignore[import-untyped, unused-ignore]
+        from pytorch_metric_learning import losses
     except ImportError as error:
         raise MissingExtra.of("pytorch-metric-learning", "train", "a loss pml/NAME") from error
     return losses
