@@ -34,7 +34,7 @@ def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run code in a process of its own."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
 
 
 def picture(content: int) -> bytes:
