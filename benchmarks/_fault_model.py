@@ -29,7 +29,7 @@ from nearsight.search.store.store import Record
 
 DIM = 16
 SPEC = EncoderSpec("made-up", DIM, ("image",), "ab" * 32, {})
-ENGINE = "faiss/HNSW8"
+ENGINE = "faiss/IVF2,Flat?nprobe=2"  # keeps an index of its own, and is exact: a miss is a fault, not an approximation
 TOWER = "colour?bins=2&grid=1"
 Op = dict[str, Any]
 
