@@ -16,7 +16,10 @@ from nearsight.core.errors import RootVanished
 from nearsight.core.events import Done, Encoded, Skipped
 from nearsight.encode.encoder import create
 from nearsight.encode.images.colour import Colour
+from nearsight.data.images import Found
 from nearsight.search.collection import Collection
+from nearsight.search.sync import difference
+from nearsight.search.sync.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -162,3 +165,40 @@ def test_what_was_encoded_but_not_yet_committed_is_committed_on_the_way_out(
                 list(run)
         assert len(collection) == 6
     assert not harmful(tmp_path / "c")
+
+
+def test_content_that_is_replaced_while_a_copy_of_it_is_looked_into_is_not_passed_over(
+    synced: Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mv a z; cp new a`: the worker finds z's content in the collection, then a's commit takes it away."""
+    first = min(path for path in pictures.rglob("*") if path.is_file())
+    shutil.copy(first, pictures / "zz.png")
+    first.write_bytes(picture(999))
+    looked, look, encode = threading.Event(), Pipeline._look, Pipeline._encode
+
+    def looking(self: Pipeline, job: object, *rest: object) -> object:
+        found = look(self, job, *rest)  # type: ignore[arg-type]
+        if job.path == b"zz.png":  # type: ignore[attr-defined]
+            looked.set()
+        return found
+
+    def encoding(self: Pipeline, *rest: object) -> object:
+        assert looked.wait(20)
+        return encode(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pipeline, "_look", looking)
+    monkeypatch.setattr(Pipeline, "_encode", encoding)
+    monkeypatch.setattr("nearsight.search.sync.pipeline._COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr(synced.encoder.tower, "batch", 1)
+    made = counts(synced, pictures)
+    assert (made["updated"], made["added"]) == (1, 1)
+    assert "zz.png" in by_path(synced)
+
+
+def test_a_drives_root_keeps_the_names_below_it(synced: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``/`` and ``D:\\`` end in the separator already."""
+    found = Found(Path("/photo.png"), 1, 2, 3, 4, 5)
+    monkeypatch.setattr(difference, "walk", lambda root, follow_links: iter([found]))
+    looked = difference.Difference(synced.store, Path("/"))
+    list(looked.walk(follow_links=False))
+    assert [job.path for job in looked.jobs()] == [b"photo.png"]

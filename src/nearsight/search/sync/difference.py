@@ -63,7 +63,7 @@ class Difference:
         with self.store.reading() as catalogue:
             catalogue.db.execute("DROP TABLE IF EXISTS temp.seen")
             catalogue.db.execute(f"CREATE TEMP TABLE seen(path BLOB PRIMARY KEY, {', '.join(STAT)}) WITHOUT ROWID")
-        base = len(os.fsencode(self.root)) + 1
+        base = len(os.path.join(os.fsencode(self.root), b""))  # a drive's root ends in a separator already
         own = self.store.folder.resolve()
         rows: list[tuple[Any, ...]] = []
         for found in walk(self.root, follow_links=follow_links):
