@@ -199,6 +199,12 @@ def test_labels_from_a_table_are_remembered(run: Run, pictures: Path, tmp_path: 
         assert set(kept.labels()) == set(COLOURS)
 
 
+def test_a_table_that_cannot_be_used_is_not_remembered(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures)
+    assert "[labels/none]" in run("index", pictures, "--labels", tmp_path / "typo.csv").err
+    assert "12 unchanged" in run("index", pictures).err
+
+
 def test_a_collection_keeps_its_encoder_and_engine(run: Run, pictures: Path) -> None:
     assert run("index", pictures, "-e", "colour?bins=8", "--engine", "faiss/HNSW8", "--dtype", "float16").code == 0
     assert run("index", pictures, "-e", "colour?bins=8&grid=2").code == 0, "the same one, written otherwise"

@@ -233,15 +233,16 @@ def _annotation(kept: Collection, folder: Path, labels: str | None) -> Callable[
     from nearsight.search.sync import folder_label
 
     name = f"{_LABELS}:{folder.resolve()}"
+    before = kept.recall(name)
     if labels is None:
-        labels = kept.recall(name) or "folder"
-    else:
-        labels = labels if labels in ("folder", "none") else str(Path(labels).expanduser().resolve())
-        if labels != kept.recall(name):
-            kept.remember(name, labels)
-    if labels == "none":
-        return None
-    return folder_label if labels == "folder" else _table(Path(labels), folder)
+        labels = before or "folder"
+    elif labels not in ("folder", "none"):
+        labels = str(Path(labels).expanduser().resolve())
+    simple = {"folder": folder_label, "none": None}
+    annotate = simple[labels] if labels in simple else _table(Path(labels), folder)
+    if labels != (before or "folder"):  # only now: a table that cannot be read must not be asked for again
+        kept.remember(name, labels)
+    return annotate
 
 
 def _table(file: Path, folder: Path) -> Callable[[Path], Annotation | None]:
