@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from harm import harmful, picture
 
-from nearsight.core.errors import RootVanished
+from nearsight.core.errors import InputError, RootVanished
 from nearsight.core.events import Done, Encoded, Skipped
+from nearsight.data.images import Found
 from nearsight.encode.encoder import create
 from nearsight.encode.images.colour import Colour
-from nearsight.data.images import Found
 from nearsight.search.collection import Collection
 from nearsight.search.sync import difference
 from nearsight.search.sync.pipeline import Pipeline
@@ -195,10 +195,38 @@ def test_content_that_is_replaced_while_a_copy_of_it_is_looked_into_is_not_passe
     assert "zz.png" in by_path(synced)
 
 
-def test_a_drives_root_keeps_the_names_below_it(synced: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drives_root_keeps_the_names_below_it(store: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """``/`` and ``D:\\`` end in the separator already."""
     found = Found(Path("/photo.png"), 1, 2, 3, 4, 5)
     monkeypatch.setattr(difference, "walk", lambda root, follow_links: iter([found]))
-    looked = difference.Difference(synced.store, Path("/"))
+    looked = difference.Difference(store.store, Path("/"))
     list(looked.walk(follow_links=False))
     assert [job.path for job in looked.jobs()] == [b"photo.png"]
+
+
+def test_a_folder_that_was_renamed_is_known_again(
+    synced: Collection, pictures: Path, tmp_path: Path, prepared: list[int]
+) -> None:
+    before = by_path(synced)
+    os.rename(pictures, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "new.png").write_bytes(picture(77))
+    made = counts(synced, tmp_path / "elsewhere")
+    assert (made["unchanged"], made["added"], made["dropped"]) == (12, 1, 0)
+    assert len(prepared) == 1
+    assert {path: at for path, at in by_path(synced).items() if path != "new.png"} == before
+    assert synced.roots() == [tmp_path / "elsewhere"]
+
+
+def test_a_copy_of_a_folder_is_a_folder_of_its_own(synced: Collection, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "copy")
+    assert counts(synced, tmp_path / "copy")["copied"] == 12
+    assert synced.roots() == [pictures, tmp_path / "copy"]
+
+
+def test_folders_inside_each_other_are_refused(synced: Collection, pictures: Path, tmp_path: Path) -> None:
+    for folder in (pictures / "sub", tmp_path):
+        with pytest.raises(InputError) as caught:
+            list(synced.sync(folder))
+        assert caught.value.code == "folder/overlap"
+    assert len(synced) == 12
+    assert synced.roots() == [pictures]

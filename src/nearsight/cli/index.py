@@ -230,10 +230,15 @@ def _require_same(kept: Collection, encoder: str) -> None:
 
 def _annotation(kept: Collection, folder: Path, labels: str | None) -> Callable[[Path], Annotation | None] | None:
     """What says what is known of a picture; the choice is remembered for the next run on this folder."""
-    from nearsight.search.sync import folder_label
+    from nearsight.search.sync import folder_label, moved_from
 
     name = f"{_LABELS}:{folder.resolve()}"
     before = kept.recall(name)
+    former = moved_from(kept.store, folder.resolve())
+    if before is None and former and (noted := kept.recall(f"{_LABELS}:{former}")):
+        inside = Path(noted).is_relative_to(former)  # the table moved with the folder
+        before = str(folder.resolve() / Path(noted).relative_to(former)) if inside else noted
+        kept.remember(name, before)
     if labels is None:
         labels = before or "folder"
     elif labels not in ("folder", "none"):
