@@ -230,3 +230,17 @@ def test_folders_inside_each_other_are_refused(synced: Collection, pictures: Pat
         assert caught.value.code == "folder/overlap"
     assert len(synced) == 12
     assert synced.roots() == [pictures]
+
+
+def test_inodes_and_devices_may_have_all_64_bits(
+    store: Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As mergerfs, CIFS and NTFS give them."""
+    found = Found(pictures / "0.png", 1, 2, 3, 4, (1 << 64) - 5)
+    monkeypatch.setattr(difference, "walk", lambda root, follow_links: iter([found]))
+    stat, facts = Path.stat, os.stat(pictures)
+    high = os.stat_result((*facts[:2], (1 << 64) - 7, *facts[3:]))
+    monkeypatch.setattr(Path, "stat", lambda self, **more: high if self == pictures else stat(self, **more))
+    looked = difference.Difference(store.store, pictures)
+    list(looked.walk(follow_links=False))
+    assert [job.path for job in looked.jobs()] == [b"0.png"]

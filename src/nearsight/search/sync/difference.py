@@ -17,6 +17,8 @@ STAT = ("size", "mtime_ns", "ctime_ns", "inode")
 """A file whose four are as remembered is taken as unchanged, as git takes it. ctime finds new content behind an old
 mtime."""
 _SAME = " AND ".join(f"seen.{column} = {{0}}.{column}" for column in STAT)
+_NUMBER = (1 << 63) - 1
+"""SQLite's integers are signed; file systems (FUSE, network, NTFS) give inodes and devices of all 64 bits, or more."""
 _SAMPLE = 100
 """Files that are looked at to know a folder again."""
 _JOBS = f"""
@@ -53,7 +55,7 @@ class Difference:
             if known:
                 raise RootVanished(f"{self.root} was indexed and is not there any more")
             raise InputError(f"there is no folder {self.root}", code="folder/none", hint="check the path")
-        device = self.root.stat().st_dev
+        device = self.root.stat().st_dev & _NUMBER
         if known:
             return int(known[0][0]), known[0][1] != device
         if former := moved_from(self.store, self.root):
@@ -84,7 +86,7 @@ class Difference:
                 yield found
             else:
                 path = os.fsencode(found.path)[base:]
-                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode))
+                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode & _NUMBER))
                 self.seen += 1
                 if len(rows) == 2000:
                     self._saw(rows)
@@ -222,7 +224,7 @@ def _stat(path: Path) -> tuple[int, ...] | None:
         status = path.lstat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _NUMBER
 
 
 def _require_apart(root: Path, known: list[tuple[Any, ...]]) -> None:
