@@ -62,6 +62,7 @@ class Searcher:
         before = self._snapshot
         if before is snapshot:
             return
+        self._snapshot = None  # broken off half-way, the next look starts afresh
         if before is None or before.epoch != snapshot.epoch:
             self._start(snapshot)
         else:
@@ -89,6 +90,13 @@ class Searcher:
 
     def save(self, snapshot: Snapshot) -> bool:
         """Bring the saved index up to `snapshot`; True where there was something to do. Called by the writer."""
+        try:
+            return self._save(snapshot)
+        except BaseException:
+            self._snapshot = None  # engines half moved over lack items or know them twice: the next look starts afresh
+            raise
+
+    def _save(self, snapshot: Snapshot) -> bool:
         self.follow(snapshot)
         if self._tail is None or not len(snapshot) or (not len(self._tail) and self.state == "ready"):
             return False  # deletions alone are worked out again when it is loaded
