@@ -80,8 +80,14 @@ class Searcher:
         if self._main.derived:
             try:
                 self._covered = self._load(snapshot)
-            except (NotACollection, Damaged, FormatError, EngineError) as error:
-                self._main, self.state = self._build(self.address), error.message
+            except (
+                NotACollection,
+                Damaged,
+                FormatError,
+                EngineError,
+                OSError,
+            ) as error:  # a writer may just replace it
+                self._main, self.state = self._build(self.address), getattr(error, "message", str(error))
             self._tail = self._build("exact")
         for keys, rows in living_runs(snapshot, self._covered):
             (self._tail if self._tail is not None else self._main).add(keys, rows)

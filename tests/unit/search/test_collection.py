@@ -246,11 +246,27 @@ def test_an_index_that_could_not_be_built_or_saved_is_not_searched(
         if step == at:
             raise OSError("no space left")
 
-    with monkeypatch.context() as broken, pytest.raises((KeyboardInterrupt, WriteFailed)):
+    with monkeypatch.context() as broken:
         if at == "add":
             broken.setattr("nearsight.search.candidates.Snapshot.vectors", stop)
         broken.setattr("nearsight.search.store.disk.fault", full)
-        collection.build_engine()
+        with pytest.raises((KeyboardInterrupt, WriteFailed)):
+            collection.build_engine()
     assert collection.search(vectors[7], 500) == before
     assert collection.build_engine()
     assert len({match.item.key for match in collection.search(vectors[7], 500)}) == 500
+
+
+def test_an_index_that_a_writer_removes_while_it_is_opened_is_not_missed(
+    external: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = external(300, engine="faiss/HNSW16")
+    collection.build_engine()
+
+    def gone(path: Path) -> int:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr("nearsight.search.candidates._file_sum", gone)
+    with Collection.open(collection.folder, read_only=True) as reader:
+        assert reader.search(vectors[7], 1)[0].item.key == 8
+        assert "No such file" in reader.engine_state
