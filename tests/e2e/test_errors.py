@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,6 +57,15 @@ def test_a_broken_query_names_its_reason(run: Run, pictures: Path, tmp_path: Pat
     assert "[picture/truncated]" in ran.err
 
 
+@pytest.mark.parametrize("more", [["-k", 10**25], ["--filter", f"size<{10**30}"], ["--filter", f"key!={-(10**400)}"]])
+def test_numbers_may_be_of_any_size(run: Run, pictures: Path, more: list[object]) -> None:
+    run("index", pictures)
+    found = run("search", "--key", 1, "-c", pictures, "-f", *more)
+    assert (found.code, len(found.out.splitlines())) == (0, 10 if more[0] == "--filter" else 12)
+    unknown = run("search", "--key", 10**30, "-c", pictures)
+    assert (unknown.code, "[query/key]" in unknown.err) == (1, True)
+
+
 def test_an_unforeseen_error_is_short_and_debug_shows_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(word: str) -> None:
         raise ZeroDivisionError("by zero\x1b[31m")
@@ -97,10 +107,36 @@ def test_a_collection_without_its_manifest_is_mended_never_made_anew(run: Run, p
     assert refused.code == 3
     assert "manifest is missing" in refused.err
     assert run("check", pictures).code == 3
-    assert run("repair", pictures).code == 0
+    mended = run("repair", pictures)
+    assert mended.code == 0
+    assert "1 restored" in mended.err
     again = run("index", pictures)
     assert "12 unchanged" in again.err
     assert run("search", pictures / "red" / "red_0.jpg", "-c", pictures).code == 0, "the encoder was not replaced"
+
+
+def test_repair_says_whether_the_encoder_came_back(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("index", pictures)
+    shutil.rmtree(pictures / ".nearsight" / "encoder")
+    with monkeypatch.context() as patched:
+        patched.setattr("nearsight.search.store.repair.create", lambda address: create("colour?bins=5"))
+        failed = run("repair", pictures)
+    assert failed.code == 3, "it is still damaged"
+    assert "encoder" in failed.out
+    mended = run("repair", pictures)
+    assert (mended.code, mended.out) == (0, "")
+    assert "1 restored" in mended.err
+    assert run("check", pictures).code == 0
+
+
+def test_what_repair_lost_is_to_be_indexed_again(run: Run, pictures: Path) -> None:
+    run("index", pictures)
+    (pictures / ".nearsight" / "catalogue.sqlite").unlink()
+    mended = run("repair", pictures)
+    assert mended.code == 3
+    assert "nearsight index FOLDER" in mended.err
+    assert "bring their pictures back" not in mended.err
+    assert "12 added" in run("index", pictures).err
 
 
 def test_making_a_collection_over_another_leaves_the_other_as_it_was(run: Run, pictures: Path) -> None:

@@ -199,6 +199,24 @@ def test_labels_from_a_table_are_remembered(run: Run, pictures: Path, tmp_path: 
         assert set(kept.labels()) == set(COLOURS)
 
 
+def test_a_table_that_cannot_be_used_is_not_remembered(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures)
+    assert "[labels/none]" in run("index", pictures, "--labels", tmp_path / "typo.csv").err
+    assert "12 unchanged" in run("index", pictures).err
+
+
+def test_a_renamed_folder_keeps_its_items_and_its_table(run: Run, pictures: Path, tmp_path: Path) -> None:
+    rows = [f"{path.relative_to(pictures)},mine" for path in pictures.rglob("*.jpg")]
+    (pictures / "table.csv").write_text("\n".join(["path,label", *rows]))
+    run("index", pictures, "--labels", pictures / "table.csv")
+    pictures.rename(tmp_path / "renamed")
+    again = run("index", tmp_path / "renamed")
+    assert "12 pictures: 12 unchanged (" in again.err
+    found = run("search", "--key", 1, "-c", tmp_path / "renamed", "--filter", "label=mine", "-f").out.splitlines()
+    assert len(found) == 10
+    assert all(Path(path).is_file() for path in found)
+
+
 def test_a_collection_keeps_its_encoder_and_engine(run: Run, pictures: Path) -> None:
     assert run("index", pictures, "-e", "colour?bins=8", "--engine", "faiss/HNSW8", "--dtype", "float16").code == 0
     assert run("index", pictures, "-e", "colour?bins=8&grid=2").code == 0, "the same one, written otherwise"

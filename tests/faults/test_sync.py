@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from harm import harmful, picture
 
-from nearsight.core.errors import RootVanished
+from nearsight.core.errors import InputError, RootVanished
 from nearsight.core.events import Done, Encoded, Skipped
+from nearsight.data.images import Found
 from nearsight.encode.encoder import create
 from nearsight.encode.images.colour import Colour
 from nearsight.search.collection import Collection
+from nearsight.search.sync import difference
+from nearsight.search.sync.pipeline import Pipeline
 
 
 @pytest.fixture
@@ -162,3 +165,82 @@ def test_what_was_encoded_but_not_yet_committed_is_committed_on_the_way_out(
                 list(run)
         assert len(collection) == 6
     assert not harmful(tmp_path / "c")
+
+
+def test_content_that_is_replaced_while_a_copy_of_it_is_looked_into_is_not_passed_over(
+    synced: Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mv a z; cp new a`: the worker finds z's content in the collection, then a's commit takes it away."""
+    first = min(path for path in pictures.rglob("*") if path.is_file())
+    shutil.copy(first, pictures / "zz.png")
+    first.write_bytes(picture(999))
+    looked, look, encode = threading.Event(), Pipeline._look, Pipeline._encode
+
+    def looking(self: Pipeline, job: object, *rest: object) -> object:
+        found = look(self, job, *rest)  # type: ignore[arg-type]
+        if job.path == b"zz.png":  # type: ignore[attr-defined]
+            looked.set()
+        return found
+
+    def encoding(self: Pipeline, *rest: object) -> object:
+        assert looked.wait(20)
+        return encode(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pipeline, "_look", looking)
+    monkeypatch.setattr(Pipeline, "_encode", encoding)
+    monkeypatch.setattr("nearsight.search.sync.pipeline._COMMIT_SECONDS", -1.0)
+    monkeypatch.setattr(synced.encoder.tower, "batch", 1)
+    made = counts(synced, pictures)
+    assert (made["updated"], made["added"]) == (1, 1)
+    assert "zz.png" in by_path(synced)
+
+
+def test_a_drives_root_keeps_the_names_below_it(store: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``/`` and ``D:\\`` end in the separator already."""
+    found = Found(Path("/photo.png"), 1, 2, 3, 4, 5)
+    monkeypatch.setattr(difference, "walk", lambda root, follow_links: iter([found]))
+    looked = difference.Difference(store.store, Path("/"))
+    list(looked.walk(follow_links=False))
+    assert [job.path for job in looked.jobs()] == [b"photo.png"]
+
+
+def test_a_folder_that_was_renamed_is_known_again(
+    synced: Collection, pictures: Path, tmp_path: Path, prepared: list[int]
+) -> None:
+    before = by_path(synced)
+    os.rename(pictures, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "new.png").write_bytes(picture(77))
+    made = counts(synced, tmp_path / "elsewhere")
+    assert (made["unchanged"], made["added"], made["dropped"]) == (12, 1, 0)
+    assert len(prepared) == 1
+    assert {path: at for path, at in by_path(synced).items() if path != "new.png"} == before
+    assert synced.roots() == [tmp_path / "elsewhere"]
+
+
+def test_a_copy_of_a_folder_is_a_folder_of_its_own(synced: Collection, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "copy")
+    assert counts(synced, tmp_path / "copy")["copied"] == 12
+    assert synced.roots() == [pictures, tmp_path / "copy"]
+
+
+def test_folders_inside_each_other_are_refused(synced: Collection, pictures: Path, tmp_path: Path) -> None:
+    for folder in (pictures / "sub", tmp_path):
+        with pytest.raises(InputError) as caught:
+            list(synced.sync(folder))
+        assert caught.value.code == "folder/overlap"
+    assert len(synced) == 12
+    assert synced.roots() == [pictures]
+
+
+def test_inodes_and_devices_may_have_all_64_bits(
+    store: Collection, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As mergerfs, CIFS and NTFS give them."""
+    found = Found(pictures / "0.png", 1, 2, 3, 4, (1 << 64) - 5)
+    monkeypatch.setattr(difference, "walk", lambda root, follow_links: iter([found]))
+    stat, facts = Path.stat, os.stat(pictures)
+    high = os.stat_result((*facts[:2], (1 << 64) - 7, *facts[3:]))
+    monkeypatch.setattr(Path, "stat", lambda self, **more: high if self == pictures else stat(self, **more))
+    looked = difference.Difference(store.store, pictures)
+    list(looked.walk(follow_links=False))
+    assert [job.path for job in looked.jobs()] == [b"0.png"]

@@ -230,18 +230,24 @@ def _require_same(kept: Collection, encoder: str) -> None:
 
 def _annotation(kept: Collection, folder: Path, labels: str | None) -> Callable[[Path], Annotation | None] | None:
     """What says what is known of a picture; the choice is remembered for the next run on this folder."""
-    from nearsight.search.sync import folder_label
+    from nearsight.search.sync import folder_label, moved_from
 
     name = f"{_LABELS}:{folder.resolve()}"
+    before = kept.recall(name)
+    former = moved_from(kept.store, folder.resolve())
+    if before is None and former and (noted := kept.recall(f"{_LABELS}:{former}")):
+        inside = Path(noted).is_relative_to(former)  # the table moved with the folder
+        before = str(folder.resolve() / Path(noted).relative_to(former)) if inside else noted
+        kept.remember(name, before)
     if labels is None:
-        labels = kept.recall(name) or "folder"
-    else:
-        labels = labels if labels in ("folder", "none") else str(Path(labels).expanduser().resolve())
-        if labels != kept.recall(name):
-            kept.remember(name, labels)
-    if labels == "none":
-        return None
-    return folder_label if labels == "folder" else _table(Path(labels), folder)
+        labels = before or "folder"
+    elif labels not in ("folder", "none"):
+        labels = str(Path(labels).expanduser().resolve())
+    simple = {"folder": folder_label, "none": None}
+    annotate = simple[labels] if labels in simple else _table(Path(labels), folder)
+    if labels != (before or "folder"):  # only now: a table that cannot be read must not be asked for again
+        kept.remember(name, labels)
+    return annotate
 
 
 def _table(file: Path, folder: Path) -> Callable[[Path], Annotation | None]:

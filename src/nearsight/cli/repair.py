@@ -63,7 +63,9 @@ def run(
         render.line({"event": "done", **done.counts, "seconds": round(done.seconds, 3)})
     told = ", ".join(f"{count:,} {name}" for name, count in done.counts.items() if count)
     render.note(f"{render.shown(folder)}: {told or 'nothing was damaged'} ({render.duration(done.seconds)})")
-    left = done.counts.get("left", 0) or done.counts.get("lost", 0)
-    if left and not drop:
+    if done.counts.get("left", 0):
         render.note("Some vectors could not come back: bring their pictures back and repair again, or --drop them.")
-    return DAMAGE if left and not drop else 0
+    if any(finding.code == "lost" for finding in findings):
+        render.note("What is lost comes back when its folder is indexed again: nearsight index FOLDER")
+    accepted = ("dropped", "restored", *(["lost"] if drop else []))
+    return DAMAGE if any(not finding.harmless and finding.code not in accepted for finding in findings) else 0

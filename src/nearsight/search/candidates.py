@@ -62,6 +62,7 @@ class Searcher:
         before = self._snapshot
         if before is snapshot:
             return
+        self._snapshot = None  # broken off half-way, the next look starts afresh
         if before is None or before.epoch != snapshot.epoch:
             self._start(snapshot)
         else:
@@ -79,8 +80,14 @@ class Searcher:
         if self._main.derived:
             try:
                 self._covered = self._load(snapshot)
-            except (NotACollection, Damaged, FormatError, EngineError) as error:
-                self._main, self.state = self._build(self.address), error.message
+            except (
+                NotACollection,
+                Damaged,
+                FormatError,
+                EngineError,
+                OSError,
+            ) as error:  # a writer may just replace it
+                self._main, self.state = self._build(self.address), getattr(error, "message", str(error))
             self._tail = self._build("exact")
         for keys, rows in living_runs(snapshot, self._covered):
             (self._tail if self._tail is not None else self._main).add(keys, rows)
@@ -89,6 +96,13 @@ class Searcher:
 
     def save(self, snapshot: Snapshot) -> bool:
         """Bring the saved index up to `snapshot`; True where there was something to do. Called by the writer."""
+        try:
+            return self._save(snapshot)
+        except BaseException:
+            self._snapshot = None  # engines half moved over lack items or know them twice: the next look starts afresh
+            raise
+
+    def _save(self, snapshot: Snapshot) -> bool:
         self.follow(snapshot)
         if self._tail is None or not len(snapshot) or (not len(self._tail) and self.state == "ready"):
             return False  # deletions alone are worked out again when it is loaded

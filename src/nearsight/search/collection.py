@@ -205,7 +205,7 @@ class Collection:
         asked = query if isinstance(query, Query) else Query.like(query)
         vector = self.vector(asked)
         for _ in range(3):
-            hits = self.search_vectors(vector[None], k, where=asked.where)
+            hits = self.search_vectors(vector[None], min(k, max(1, len(self))), where=asked.where)
             keys = [int(key) for key in hits.keys[0] if key != NO_KEY]
             found = {item.key: item for item in self.items(keys)}
             if len(found) == len(keys):
@@ -239,7 +239,7 @@ class Collection:
             return _first(unit(source[None]))
         if isinstance(source, (int, np.integer)):
             snapshot = self.store.verified()
-            rows = snapshot.rows_of(np.array([source], dtype=np.int64))
+            rows = snapshot.rows_of(np.array([source if abs(source) < 1 << 63 else NO_KEY], dtype=np.int64))
             if rows[0] < 0:
                 raise QueryError(f"there is no item {source}", code="query/key")
             return _first(snapshot.vectors(rows))

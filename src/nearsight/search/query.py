@@ -83,7 +83,12 @@ class Filter:
             else:
                 parts.append(f"{column} {_COMPARE[operator]} ?")
                 values.append(value)
-        return " AND ".join(parts), values
+        return " AND ".join(parts), [_storable(v) for v in values]
+
+
+def _storable(value: Any) -> Any:
+    """SQLite's integers have 64 bits; as a float, a larger one still compares as it should."""
+    return float(str(value)) if isinstance(value, int) and abs(value) >= 1 << 63 else value
 
 
 def _require(operator: str, value: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Generator, Sequence
@@ -16,7 +17,7 @@ from PIL import Image
 
 from nearsight.core.arrays import Vectors
 from nearsight.core.artefact import read_artefact, write_artefact
-from nearsight.core.errors import Damaged, FormatError, NotACollection, PictureError
+from nearsight.core.errors import Damaged, FormatError, NotACollection, PictureError, WriteFailed
 from nearsight.core.events import Event, Skipped, Step
 from nearsight.core.items import Item
 from nearsight.encode.encoder import Encoder
@@ -108,9 +109,10 @@ def encoding(
             ahead = coming
     vectors = np.concatenate(parts)
     if place is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
         files = {"vectors.npy": _bytes(vectors), "usable.npy": _bytes(usable)}
-        write_artefact(place, FORMAT, VERSION, {"fingerprint": encoder.spec.fingerprint}, files)
+        with contextlib.suppress(OSError, WriteFailed):  # a folder that cannot be written: the next run encodes again
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_artefact(place, FORMAT, VERSION, {"fingerprint": encoder.spec.fingerprint}, files)
     return _encodings(items, hashes, usable, vectors, skipped, cached=False)
 
 

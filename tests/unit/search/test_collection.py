@@ -18,6 +18,7 @@ from nearsight.core.errors import (
     ReadOnly,
     StoreError,
     UnknownName,
+    WriteFailed,
 )
 from nearsight.encode import create
 from nearsight.search.collection import Collection
@@ -225,3 +226,47 @@ def test_a_damaged_vector_is_named_and_never_answered_from(external: Callable) -
         assert "repair" in error.value.hint
         again.delete([8])
         assert len(again.search(vectors[0], 29)) == 29, "without the damaged item the rest answers"
+
+
+@pytest.mark.parametrize("at", ["add", "engine:before"])
+def test_an_index_that_could_not_be_built_or_saved_is_not_searched(
+    external: Callable, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Ctrl-C while it is built, or a full disk: the items are found all the same, each once."""
+    collection, vectors = external(300, engine="faiss/HNSW16")
+    collection.build_engine()
+    more = unit(np.random.default_rng(6).normal(size=(200, 16)))
+    collection.add(more, [Record(f"more-{i}".encode()) for i in range(200)])
+    before = collection.search(vectors[7], 500)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def full(step: str) -> None:
+        if step == at:
+            raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        if at == "add":
+            broken.setattr("nearsight.search.candidates.Snapshot.vectors", stop)
+        broken.setattr("nearsight.search.store.disk.fault", full)
+        with pytest.raises((KeyboardInterrupt, WriteFailed)):
+            collection.build_engine()
+    assert collection.search(vectors[7], 500) == before
+    assert collection.build_engine()
+    assert len({match.item.key for match in collection.search(vectors[7], 500)}) == 500
+
+
+def test_an_index_that_a_writer_removes_while_it_is_opened_is_not_missed(
+    external: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = external(300, engine="faiss/HNSW16")
+    collection.build_engine()
+
+    def gone(path: Path) -> int:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr("nearsight.search.candidates._file_sum", gone)
+    with Collection.open(collection.folder, read_only=True) as reader:
+        assert reader.search(vectors[7], 1)[0].item.key == 8
+        assert "No such file" in reader.engine_state

@@ -141,6 +141,13 @@ def test_vectors_are_made_once(benchmark_: Benchmark, report: Report, tmp_path: 
     assert other.decoded == 25
 
 
+def test_a_cache_that_cannot_be_kept_costs_no_measurement(
+    benchmark_: Benchmark, report: Report, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert measured(benchmark_, cache_folder=tmp_path / "file" / "cache").values == report.values
+
+
 def test_a_damaged_cache_is_made_again(benchmark_: Benchmark, report: Report, tmp_path: Path) -> None:
     measured(benchmark_, cache_folder=tmp_path)
     (file,) = tmp_path.glob("*/vectors.npy")

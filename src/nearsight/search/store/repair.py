@@ -68,8 +68,9 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
             meta = copy_of_manifest(folder) or meta
             keep_aside(folder, MANIFEST)
             write_manifest(folder / MANIFEST, FORMAT, VERSION, meta, {})
+            counts["restored"] += 1
         yield Step("repair manifest", 1, 1)
-        _mend_encoder(folder, meta, encoder)
+        counts["restored"] += _mend_encoder(folder, meta, encoder)
         yield Step("repair encoder", 1, 1)
         for finding in _mend_catalogue(folder, meta):
             counts["lost" if finding.code == "lost" else "restored"] += 1
@@ -95,10 +96,13 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
     yield Done("repair", counts, time.monotonic() - started)
 
 
-def _mend_encoder(folder: Path, meta: dict[str, Any], given: Encoder | None) -> None:
-    """From the one given, else from its address, if that gives the same vectors; else `check` goes on naming it."""
+def _mend_encoder(folder: Path, meta: dict[str, Any], given: Encoder | None) -> bool:
+    """From the one given, else from its address, if that gives the same vectors; else `check` goes on naming it.
+
+    True where it came back.
+    """
     if not encoder_problem(folder, meta):
-        return
+        return False
     if given is None:
         with suppress(NearsightError):
             given = create(meta["encoder"])
@@ -107,6 +111,7 @@ def _mend_encoder(folder: Path, meta: dict[str, Any], given: Encoder | None) -> 
     if given is not None:
         keep_aside(folder, "encoder")
         given.save(folder / "encoder")
+    return given is not None
 
 
 def _mend_catalogue(folder: Path, meta: dict[str, Any]) -> Iterator[Finding]:

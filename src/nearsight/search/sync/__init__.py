@@ -4,7 +4,8 @@
 `mirror` is the whole run.
 """
 
+from nearsight.search.sync.difference import moved_from
 from nearsight.search.sync.mirror import sample, sync
 from nearsight.search.sync.options import DEFAULT_LIMITS, Annotation, Options, columns, folder_label
 
-__all__ = ["DEFAULT_LIMITS", "Annotation", "Options", "columns", "folder_label", "sample", "sync"]
+__all__ = ["DEFAULT_LIMITS", "Annotation", "Options", "columns", "folder_label", "moved_from", "sample", "sync"]

@@ -17,6 +17,10 @@ STAT = ("size", "mtime_ns", "ctime_ns", "inode")
 """A file whose four are as remembered is taken as unchanged, as git takes it. ctime finds new content behind an old
 mtime."""
 _SAME = " AND ".join(f"seen.{column} = {{0}}.{column}" for column in STAT)
+_NUMBER = (1 << 63) - 1
+"""SQLite's integers are signed; file systems (FUSE, network, NTFS) give inodes and devices of all 64 bits, or more."""
+_SAMPLE = 100
+"""Files that are looked at to know a folder again."""
 _JOBS = f"""
     FROM seen LEFT JOIN item ON item.root=:root AND item.path=seen.path
     LEFT JOIN skipped ON skipped.root=:root AND skipped.path=seen.path AND skipped.size=seen.size
@@ -51,9 +55,16 @@ class Difference:
             if known:
                 raise RootVanished(f"{self.root} was indexed and is not there any more")
             raise InputError(f"there is no folder {self.root}", code="folder/none", hint="check the path")
-        device = self.root.stat().st_dev
+        device = self.root.stat().st_dev & _NUMBER
         if known:
             return int(known[0][0]), known[0][1] != device
+        if former := moved_from(self.store, self.root):
+            with self.store.changing() as catalogue:
+                catalogue.db.execute(
+                    "UPDATE root SET path=?, device=? WHERE path=?", (path, device, os.fsencode(former))
+                )
+            return int(self._all("SELECT id FROM root WHERE path=?", path)[0][0]), False
+        _require_apart(self.root, self._all("SELECT path FROM root WHERE id IN (SELECT root FROM item)"))
         with self.store.changing() as catalogue:
             added = catalogue.db.execute("INSERT INTO root(path, device) VALUES(?, ?) RETURNING id", (path, device))
             return int(added.fetchone()[0]), False
@@ -63,7 +74,7 @@ class Difference:
         with self.store.reading() as catalogue:
             catalogue.db.execute("DROP TABLE IF EXISTS temp.seen")
             catalogue.db.execute(f"CREATE TEMP TABLE seen(path BLOB PRIMARY KEY, {', '.join(STAT)}) WITHOUT ROWID")
-        base = len(os.fsencode(self.root)) + 1
+        base = len(os.fsencode(self.root / "_")) - 1  # a drive's root ends in a separator already
         own = self.store.folder.resolve()
         rows: list[tuple[Any, ...]] = []
         for found in walk(self.root, follow_links=follow_links):
@@ -75,7 +86,7 @@ class Difference:
                 yield found
             else:
                 path = os.fsencode(found.path)[base:]
-                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode))
+                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode & _NUMBER))
                 self.seen += 1
                 if len(rows) == 2000:
                     self._saw(rows)
@@ -190,3 +201,42 @@ class Difference:
     def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self.store.reading() as catalogue:
             return catalogue.all(sql, *values)
+
+
+def moved_from(store: Store, root: Path) -> Path | None:
+    """The indexed folder that is at `root` now: it is not where it was, and its files are here, the very same."""
+    with store.reading() as catalogue:
+        known = [(number, Path(os.fsdecode(path))) for number, path in catalogue.all("SELECT id, path FROM root")]
+        if any(path == root for _, path in known):
+            return None
+        for number, path in known:
+            sample = catalogue.all(
+                f"SELECT path, {', '.join(STAT)} FROM item WHERE root=? ORDER BY key LIMIT {_SAMPLE}", number
+            )
+            same = sum(_stat(root / os.fsdecode(name)) == tuple(stat) for name, *stat in sample)
+            if 2 * same > len(sample) and not path.is_dir():
+                return path
+    return None
+
+
+def _stat(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _NUMBER
+
+
+def _require_apart(root: Path, known: list[tuple[Any, ...]]) -> None:
+    """Raise InputError where one folder lies in the other: each picture there would be in the collection twice."""
+    for (path,) in known:
+        other = Path(os.fsdecode(path))
+        inner, outer = (root, other) if root.is_relative_to(other) else (other, root)
+        if not inner.is_relative_to(outer) or any(part.startswith(".") for part in inner.relative_to(outer).parts):
+            continue  # hidden folders are not walked
+        if other.is_dir():
+            raise InputError(
+                f"{inner} lies in {outer}, and {other} is in this collection already: pictures would be in it twice",
+                code="folder/overlap",
+                hint=f"index {other} again, or choose another collection",
+            )

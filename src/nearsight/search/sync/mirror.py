@@ -31,7 +31,10 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
     unchanged, skipped, annotated.
 
     What Encoded announced is committed; closing the generator early (Ctrl-C) commits what is encoded, and the next
-    run goes on from there. Raises InputError (no such folder), RootVanished, ReadOnly, WriteFailed, EncoderError.
+    run goes on from there. A folder that was moved or renamed as a whole is known again by its files.
+
+    Raises InputError (no such folder, or code ``folder/overlap``: one that lies in an indexed one, or around it),
+    RootVanished, ReadOnly, WriteFailed, EncoderError.
     """
     if not collection.store.write:
         raise ReadOnly(f"{collection.folder} is open for reading only")

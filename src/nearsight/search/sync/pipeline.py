@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,26 +74,37 @@ class Pipeline:
 
     def _run(self, encoder: Encoder, total: int) -> Iterator[Event]:
         size, done, batch = encoder.tower.batch, 0, []
-        for look in self._looks(encoder):
-            done += 1
-            if look.error is not None:
-                yield from self._fail(look, look.error)
-            elif look.sha256 in self._failed:
-                yield self._skip(look.job, self._failed[look.sha256])
-            elif look.prepared is not None:
-                batch.append(look)
-            elif not self._recognise(look):
-                self._waiting.setdefault(look.sha256, []).append(look.job)
-            if len(batch) >= size:
+        jobs: Iterable[Job] = self.difference.jobs()
+        while jobs:
+            for look in self._looks(jobs, encoder):
+                done = min(done + 1, total)
+                if look.error is not None:
+                    yield from self._fail(look, look.error)
+                elif look.sha256 in self._failed:
+                    yield self._skip(look.job, self._failed[look.sha256])
+                elif look.prepared is not None:
+                    batch.append(look)
+                elif not self._recognise(look):
+                    self._waiting.setdefault(look.sha256, []).append(look.job)
+                if len(batch) >= size:
+                    yield from self._encode(batch, encoder)
+                    batch = []
+                if time.monotonic() - self._flushed > _COMMIT_SECONDS or len(self._pending) >= _COMMIT_ROWS:
+                    yield from self._commit(done, total)
+            if batch:
                 yield from self._encode(batch, encoder)
                 batch = []
-            if time.monotonic() - self._flushed > _COMMIT_SECONDS or len(self._pending) >= _COMMIT_ROWS:
-                yield from self._commit(done, total)
-        if batch:
-            yield from self._encode(batch, encoder)
-        yield from self._commit(done, total)
+            yield from self._commit(done, total)
+            jobs = self._stranded()
 
-    def _looks(self, encoder: Encoder) -> Iterator[_Look]:
+    def _stranded(self) -> list[Job]:
+        """Jobs whose content was known when a worker looked, and was replaced before its vector could be copied."""
+        jobs = [job for waiting in self._waiting.values() for job in waiting]
+        self._claimed.difference_update(self._waiting)
+        self._waiting.clear()
+        return jobs
+
+    def _looks(self, jobs: Iterable[Job], encoder: Encoder) -> Iterator[_Look]:
         """Jobs in their order, looked into ahead by worker threads, a bounded number (and bytes) at a time."""
         workers = self.options.workers or os.cpu_count() or 1
         ahead = 2 * encoder.tower.batch + workers
@@ -103,7 +114,7 @@ class Pipeline:
             isolated = stack.enter_context(Isolated(workers)) if self.options.isolate else None
             pool = ThreadPoolExecutor(workers, thread_name_prefix="nearsight-decode")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            for job in self.difference.jobs():
+            for job in jobs:
                 while flight and (len(flight) >= ahead or flying > _FLIGHT_BYTES):
                     future, weight = flight.popleft()
                     flying -= weight
