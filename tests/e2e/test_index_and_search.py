@@ -254,3 +254,13 @@ def test_others_may_read_a_collection(run: Run, pictures: Path) -> None:
             continue
         wanted = 0o755 if path.is_dir() else 0o644
         assert path.stat().st_mode & wanted == wanted, path
+
+
+def test_a_folder_that_is_gone_is_forgotten_only_when_told_so(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures, "-c", tmp_path / "kept")
+    shutil.rmtree(pictures)
+    refused = run("index", pictures, "-c", tmp_path / "kept")
+    assert refused.code == 1
+    assert "[store/root-vanished]" in refused.err
+    assert counts(run("index", pictures, "-c", tmp_path / "kept", "--drop", "always", "--json"))["dropped"] == TOTAL
+    assert "[folder/none]" in run("index", tmp_path / "never").err

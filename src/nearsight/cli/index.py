@@ -101,7 +101,8 @@ def run(
         Drop,
         typer.Option(
             "--drop",
-            help="Pictures that are gone: forget them, but not when most vanish at once (safe); always; never.",
+            help="Pictures that are gone: forget them, but not when most vanish at once (safe); always, even a whole "
+            "FOLDER; never.",
         ),
     ] = Drop.SAFE,
     isolate: Annotated[
@@ -133,10 +134,10 @@ def run(
     New pictures are added, changed ones encoded again, moved ones followed, gone ones forgotten; nothing is encoded
     twice. Ctrl-C keeps what is done, and the same command goes on from there.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
     where = places.home(folder, collection)
     fresh = not (where / "manifest.json").is_file()
+    if fresh and not folder.is_dir():  # one that was indexed and is gone is for `sync` to judge
+        raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
     kept = make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
     with kept:
         annotate = _annotation(kept, folder, labels)

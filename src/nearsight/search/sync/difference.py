@@ -39,12 +39,16 @@ class Job:
 
 
 class Difference:
-    """Holds the walked folder in a temporary SQLite table, so that memory stays bounded at any number of files."""
+    """Holds the walked folder in a temporary SQLite table, so that memory stays bounded at any number of files.
 
-    def __init__(self, store: Store, root: Path) -> None:
+    With `forget`, a folder that was indexed and is gone counts as empty instead of vanished.
+    """
+
+    def __init__(self, store: Store, root: Path, *, forget: bool = False) -> None:
         self.store = store
         self.root = root
         self.seen = 0
+        self._forget = forget
         self._withheld: list[bytes] = []
         self.root_id, self._device_changed = self._enter()
 
@@ -52,6 +56,8 @@ class Difference:
         path = os.fsencode(self.root)
         known = self._all("SELECT id, device FROM root WHERE path=?", path)
         if not self.root.is_dir():
+            if known and self._forget:
+                return int(known[0][0]), False
             if known:
                 raise RootVanished(f"{self.root} was indexed and is not there any more")
             raise InputError(f"there is no folder {self.root}", code="folder/none", hint="check the path")
@@ -77,7 +83,7 @@ class Difference:
         base = len(os.fsencode(self.root / "_")) - 1  # a drive's root ends in a separator already
         own = self.store.folder.resolve()
         rows: list[tuple[Any, ...]] = []
-        for found in walk(self.root, follow_links=follow_links):
+        for found in walk(self.root, follow_links=follow_links) if self.root.is_dir() else ():
             where = Path(found.path)
             if own == where or own in where.parents:
                 continue  # a collection inside the folder that it indexes

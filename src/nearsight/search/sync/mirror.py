@@ -40,7 +40,7 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
         raise ReadOnly(f"{collection.folder} is open for reading only")
     started = time.monotonic()
     counts = dict.fromkeys(_COUNTS, 0)
-    difference = Difference(collection.store, root.resolve())
+    difference = Difference(collection.store, root.resolve(), forget=options.drop == "always")
     try:
         for event in _told(difference, options):
             counts["skipped"] += isinstance(event, Skipped)
