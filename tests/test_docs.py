@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import typer
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference
 from nearsight.core.registry import Catalogue
+from nearsight.data.datasets import load
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
 from nearsight.learn.samplers import SAMPLERS
@@ -61,3 +63,20 @@ def test_every_part_of_training_is_documented(catalogue: Catalogue) -> None:
     page = (PAGE.parent / "losses.md").read_text(encoding="utf-8")
     for name in catalogue.names():
         assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in losses.md"
+
+
+def test_the_readmes_python_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skimage")
+    monkeypatch.chdir(tmp_path)
+    drawn = load("drawn?n=10&size=64", tmp_path / "drawn").items
+    (tmp_path / "products").mkdir()
+    for item in drawn:
+        item.path.rename(tmp_path / "products" / item.path.name)
+    (tmp_path / "lamp.jpg").write_bytes((tmp_path / "products" / drawn[3].path.name).read_bytes())
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent.parent / "README.md").read_text(), re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    last = capsys.readouterr().out.splitlines()[-5:]
+    assert float(last[0].split()[0]) == pytest.approx(1.0, abs=1e-6)
+    assert last[0].endswith(drawn[3].path.name)
