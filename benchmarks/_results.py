@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -62,7 +61,7 @@ class Results:
 
     def __init__(self, name: str, *, keep: bool, write: bool = True) -> None:
         """`keep`: rows of an earlier run that this one does not measure again stay (``--only``)."""
-        self.name, self._writes = name, write
+        self.name, self._keep, self._writes = name, keep, write
         self.path = RESULTS / f"{name}.json"
         old = json.loads(self.path.read_text()) if keep and self.path.exists() else {"rows": []}
         self.rows: dict[str, dict[str, Any]] = {row["id"]: row for row in old["rows"]}
@@ -87,7 +86,7 @@ class Results:
             "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             "commit": commit(),
             "machine": machine(),
-            "command": "python -m " + " ".join([f"benchmarks.{self.name}", *sys.argv[1:]]),
+            "command": f"python -m benchmarks.{self.name}" + " (in sections, with --only)" * self._keep,
             "versions": dict(installed(PACKAGES)),
             "rows": list(self.rows.values()),
         }

@@ -53,7 +53,6 @@ def measure(results: Results, *, quick: bool) -> None:
             rows.append(
                 {"decode": decoding, "forward": forward, "index": rate, "bound": rate / bound, "plain": rate / slow}
             )
-    runtime = getattr(encoder.tower, "runtime", "")
     for id_, what, key, target in (
         ("index_vs_bound", "index rate / bound 1 / (1/decode + 1/forward), MobileNetV2 at 224", "bound", ">=0.85"),
         ("index_vs_plain", "index rate / plain way (Pillow, torch fp32, batch 32, in turn)", "plain", ">=3"),
@@ -62,9 +61,7 @@ def measure(results: Results, *, quick: bool) -> None:
         note = f"median of {len(rows)}; pictures a second: " + ", ".join(
             f"{part} {statistics.median(r[part] for r in rows):.0f}" for part in ("decode", "forward", "index")
         )
-        results.add(
-            Row(id_, what, statistics.median(values), "ratio", target, min(values), max(values), f"{note}; {runtime}")
-        )
+        results.add(Row(id_, what, statistics.median(values), "ratio", target, min(values), max(values), note))
 
 
 def _decode_rate(files: list[Path], encoder: Encoder) -> float:
