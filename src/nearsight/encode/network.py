@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 GRAPH, GOLDEN, FACTS, WEIGHTS = "model.onnx", "golden.safetensors", "network.json", "weights.safetensors"
 
 
-class NetworkTower:
+class NetworkTower(ABC):
     """What both kinds share. A runtime is opened at the first `forward`: opening an encoder costs nothing."""
 
     loader = "exported"
     takes: ClassVar[str]
     batch = 16
-    """Larger batches gained nothing on processors, and smaller ones answer sooner (docs/results)."""
+    """Larger batches gained nothing on a processor, and smaller ones commit sooner."""
     address: str
     dim: int
     preprocess: Preprocess
@@ -76,14 +77,14 @@ class NetworkTower:
     def fit(self, pictures: Iterable[Image.Image]) -> None:
         return None
 
-    def identity(self) -> Mapping[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]: ...
 
-    def _network(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _network(self) -> Any: ...
 
-    def _golden(self) -> Golden:
-        raise NotImplementedError
+    @abstractmethod
+    def _golden(self) -> Golden: ...
 
 
 class TorchTower(NetworkTower):
