@@ -7,6 +7,7 @@
     │   ├── PictureError      one picture: broken, too large, not a picture (code: picture/REASON)
     │   ├── DatasetError      a data set's folder, table or labels
     │   ├── UnknownName        a component or option that does not exist
+    │   ├── SettingsError     a recipe or an assignment (code: settings/toml, unknown, type)
     │   ├── QueryError        a query or a filter that cannot be answered
     │   └── MeasureError      a measure that is not defined for what it was given
     ├── MissingExtra          an optional package is not installed
@@ -82,6 +83,12 @@ class UnknownName(InputError):
     """A component, variant or option of that name does not exist."""
 
     default_code = "name/unknown"
+
+
+class SettingsError(InputError):
+    """Settings that are no TOML, name what does not exist, or give a value that a key does not take."""
+
+    default_code = "settings"
 
 
 class QueryError(InputError):
