@@ -36,7 +36,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="[RECIPE]",
-            help="A recipe in TOML, or one that comes with nearsight (nearsight show recipes). Without one: the defaults.",
+            help="A recipe in TOML, or one that comes with nearsight (nearsight show recipes). Else: the defaults.",
             show_default=False,
         ),
     ] = None,
@@ -45,14 +45,16 @@ def run(
         typer.Option(
             "--data",
             metavar="FOLDER|TABLE|DATASET",
-            help="A folder of class folders, a table (CSV or Parquet: path, label, and split if there is one), or a data "
-            "set by name.",
+            help="A folder of class folders, a table (CSV or Parquet: path, label, and split if there is one), or a "
+            "data set by name.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False
+        ),
     ] = None,
     root: Annotated[
         str | None,
@@ -79,7 +81,9 @@ def run(
     tower: Annotated[
         str | None,
         typer.Option(
-            "--tower", metavar="ADDRESS|ENCODER", help="The network that is trained, or an encoder folder to go on from."
+            "--tower",
+            metavar="ADDRESS|ENCODER",
+            help="The network that is trained, or an encoder folder to go on from.",
         ),
     ] = None,
     head: Annotated[str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on its features.")] = None,
@@ -89,7 +93,9 @@ def run(
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Pictures a step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", metavar="RATE", help="The tower's learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""The loop: epochs of batches, a checkpoint now and then, a measure on held-out pictures, and what to take in the end."""
+"""The loop: epochs of batches, a checkpoint now and then, a measure on held-out pictures, a choice in the end."""
 
 from __future__ import annotations
 
@@ -175,10 +175,19 @@ class _Run:
                 last=last,
             )
             self.doctor.see(
-                learned.value, learned.vectors, torch.from_numpy(pictures.labels[rows]), learned.matrix, learned.gradient
+                learned.value,
+                learned.vectors,
+                torch.from_numpy(pictures.labels[rows]),
+                learned.matrix,
+                learned.gradient,
             )
             now = time.perf_counter()
-            for name, more in (("loss", learned.value), ("batches", 1), ("pictures", len(rows)), ("seconds", now - begun)):
+            for name, more in (
+                ("loss", learned.value),
+                ("batches", 1),
+                ("pictures", len(rows)),
+                ("seconds", now - begun),
+            ):
                 self.sums[name] += more
             begun = now
             self.place = Place(number, position + 1, self.place.step + last)
@@ -264,16 +273,20 @@ def validate(learner: Learner, loader: Loader, metric: str) -> float:
 def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Objective:
     goal = recipe.objective
     return objective(
-        goal.loss, target=goal.target or None, miner=goal.miner, sampler=sampler, classes=classes, dim=dim, seed=recipe.seed
+        goal.loss,
+        target=goal.target or None,
+        miner=goal.miner,
+        sampler=sampler,
+        classes=classes,
+        dim=dim,
+        seed=recipe.seed,
     )
 
 
 def _mark(recipe: Recipe) -> str:
     """sha256 of what determines the weights: how fast pictures come and when is saved does not."""
     usual = type(recipe.loop)()
-    loop = replace(
-        recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s
-    )
+    loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
     told = settings.write(replace(recipe, name="", about="", loop=loop))
     return hashlib.sha256(told.encode()).hexdigest()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.errors import FormatError, InputError
+from nearsight.core.errors import FormatError, InputError, TrainingError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import TOWERS, Encoder
@@ -70,16 +70,18 @@ class Study:
     def measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         """The encoder as people will load it, exported and without torch, and a report a benchmark.
 
-        A network may have died so far that some pictures get the zero vector, which has no direction: one more
-        dimension then says so (head ``origin``), so that it is measured like any other.
+        Raises TrainingError (code ``training/no-direction``) for a network that gives a picture the zero vector.
         """
         try:
             return (yield from self._measured(tower))
         except InputError as error:
-            if error.code != "vectors" or isinstance(tower, Encoder):
+            if error.code != "vectors":
                 raise
-            origin = HEADS.build("origin", width=tower.dim, seed=0)
-            return (yield from self._measured(compose(tower, origin, "origin")))
+            raise TrainingError(
+                f"the network gives some picture the zero vector, which is like nothing: {error.message}",
+                code="training/no-direction",
+                hint="no ReLU at the end of network.head; a lower loop.lr",
+            ) from error
 
     def _measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         count = len({item.key for benchmark in self.benchmarks for item in (*benchmark.gallery, *benchmark.queries)})

@@ -149,7 +149,9 @@ def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
                 if (folder / name).exists():
                     shutil.rmtree(folder / name)
     except OSError as error:
-        raise WriteFailed(f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out") from error
+        raise WriteFailed(
+            f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out"
+        ) from error
     # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
     if not (folder / "checkpoint").exists():
         replace_file(folder / "recipe.toml", settings.write(recipe).encode())
