@@ -24,13 +24,16 @@ SAMPLES: dict[str, list[str]] = {
         f"bovw/{variant}?words=24&pictures=12&side=128&features=150"
         for variant in ("sift", "dense", "orb", "akaze", "kaze", "surf")
     ],
+    "small_cnn": ["small_cnn/report?size=32&dim=24&seed=1", "small_cnn/modern?size=40&dim=12&pool=3"],
     "timm": ["timm/test_resnet?pretrained=false&seed=3&size=64"],
     "torchvision": ["torchvision/resnet18?pretrained=false&padding=same&size=64&fit=squash"],
 }
-NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage", "timm": "timm", "torchvision": "torchvision"}
+NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage"}
+NEEDS |= {"small_cnn": "torch", "timm": "timm", "torchvision": "torchvision"}
+NETWORKS = ("small_cnn", "timm", "torchvision")
 HIDDEN = {
     "hog": "skimage", "bovw": "cv2", "bovw/akaze": "cv2", "bovw/surf": "mahotas",
-    "timm/test_resnet": "timm", "timm/resnet18": "torch", "torchvision/resnet18": "torchvision",
+    "small_cnn": "torch", "timm/test_resnet": "timm", "timm/resnet18": "torch", "torchvision/resnet18": "torchvision",
 }  # fmt: skip
 
 
@@ -39,7 +42,7 @@ def addresses() -> list[object]:
     for name in TOWERS.names():
         for address in SAMPLES.get(name, [name] if name != "exported" else []):
             needed = NEEDS.get(address.split("?")[0], NEEDS.get(name, ""))
-            marks = [pytest.mark.torch] if name in ("timm", "torchvision") else []
+            marks = [pytest.mark.torch] if name in NETWORKS else []
             if needed and find_spec(needed) is None:
                 marks.append(pytest.mark.skip(reason=f"needs {needed}"))
             cases.append(pytest.param(address, marks=marks, id=address.split("?")[0]))
@@ -159,7 +162,7 @@ def test_loading_and_encoding_need_no_torch(address: str, saved) -> None:
         "v = Encoder.load(Path(sys.argv[1]), expect=1).encode_images([Image.new('RGB', (50, 40), (9, 99, 200))])\n"
         "assert v.shape[0] == 1\n"
     )
-    if "timm" in address or "torchvision" in address or "hog" in address:
+    if address.split("/")[0] in (*NETWORKS, "hog"):
         subprocess.run([sys.executable, "-c", code, str(saved(address))], check=True, timeout=60)
 
 

@@ -20,6 +20,7 @@ nearsight show ~/Pictures"""
 
 CATALOGUES = {
     "encoders": ("nearsight.encode.encoder", "TOWERS", "what makes vectors of pictures (index --encoder)"),
+    "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
     "metrics": ("nearsight.measure.metrics", "METRICS", "what judges a ranking (eval --metric)"),

@@ -14,6 +14,7 @@
     ├── Unreachable           something must be downloaded and cannot be
     ├── EncoderError          an encoder folder or a network cannot be used
     │   └── EncoderMismatch   vectors of two encoders would be mixed
+    ├── TrainingError         training cannot go on
     ├── EngineError           a vector index refused or failed
     └── StoreError            the collection on disk
         ├── NotACollection    nothing there, or something else
@@ -133,6 +134,12 @@ class EncoderMismatch(EncoderError):
 
     default_code = "encoder/mismatch"
     default_hint = "use the encoder that made the collection, or index into a new one"
+
+
+class TrainingError(NearsightError):
+    """Training cannot go on; its last checkpoint is kept."""
+
+    default_code = "training"
 
 
 class EngineError(NearsightError):

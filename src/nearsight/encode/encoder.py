@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.arrays import Vectors, unit
-from nearsight.core.artefact import read_artefact, write_artefact
+from nearsight.core.artefact import MANIFEST, read_artefact, write_artefact
 from nearsight.core.errors import Damaged, EncoderError
 from nearsight.core.registry import Catalogue
 
@@ -144,10 +144,12 @@ class Encoder:
             parts.append(self.encode_prepared(batch))
         return np.concatenate(parts) if parts else np.empty((0, self.tower.dim), dtype=np.float32)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, also: Mapping[str, bytes] | None = None) -> None:
         """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch.
 
-        Raises WriteFailed, and EncoderError (code ``encoder/export``) for a network that does not become a graph.
+        `also`: name -> content of further files to lie in it, under the same checksums (a recipe, a report); loading
+        does not read them. Raises WriteFailed, and EncoderError: code ``encoder/export`` for a network that does not
+        become a graph, ``encoder/files`` for a name in `also` that is taken or is not a plain file name.
         """
         spec = self.spec
         meta = {
@@ -156,7 +158,16 @@ class Encoder:
             "fingerprint": spec.fingerprint,
             "identity": spec.identity,
         }
-        write_artefact(folder, FORMAT, VERSION, meta, self.tower.files())
+        also = also or {}
+        for name in also:
+            if not name.strip(".") or name != Path(name).name or set(name) & set("\\/:\0"):
+                raise EncoderError(f"'{name}' is not the name of a file in a folder", code="encoder/files")
+        files = dict(self.tower.files())
+        if taken := sorted(also.keys() & {*files, MANIFEST}):
+            raise EncoderError(
+                f"an encoder folder has its own {', '.join(taken)}", code="encoder/files", hint="choose other names"
+            )
+        write_artefact(folder, FORMAT, VERSION, meta, {**files, **also})
 
     @classmethod
     def load(cls, folder: Path, *, runtime: str = "auto", expect: int = 1000) -> Encoder:

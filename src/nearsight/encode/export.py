@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -55,6 +57,20 @@ def tensors_of(module: Any) -> dict[str, NDArray[Any]]:
         for name, tensor in module.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def weights_path(text: str) -> Path:
+    """The file that an address names by ``weights=``: ``~`` and environment variables are filled in here, so that an
+    address can be written down and moved. Raises EncoderError (code ``encoder/weights``) for a variable that is not
+    set."""
+    path = Path(os.path.expandvars(text)).expanduser()
+    if not path.exists() and (unset := re.search(r"\$\{?(\w+)\}?", str(path))):
+        raise EncoderError(
+            f"weights={text} names the environment variable {unset[1]}, which is not set",
+            code="encoder/weights",
+            hint=f"export {unset[1]}=..., or write the path itself",
+        )
+    return path
 
 
 def load_weights(module: Any, path: Path, unused: Iterable[str] = ()) -> None:

@@ -12,6 +12,7 @@ import inspect
 import json
 import threading
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from nearsight.encode.runtimes import Runner
 
 GRAPH, GOLDEN, FACTS, WEIGHTS = "model.onnx", "golden.safetensors", "network.json", "weights.safetensors"
+
+_CHOOSES_WEIGHTS = ("pretrained", "weights", "seed", "keep_weights")
 
 
 class NetworkTower(ABC):
@@ -91,7 +94,8 @@ class TorchTower(NetworkTower):
     """A torch module, (n, 3, size, size) normalised pixels -> (n, dim), with its preprocessing.
 
     `facts` (JSON-able) name the network for people and for the identity. `module` belongs to the tower from here on,
-    in eval mode; who trains it makes a new tower afterwards, because an identity does not change.
+    in eval mode, on the device where it is; who trains it makes a new tower afterwards, because an identity does not
+    change. `heads`: the addresses of what `compose` put on it; `address` is that of the tower below them.
     `keep_weights`: `files` brings the state dict too, for training to go on from the folder.
     """
 
@@ -99,22 +103,33 @@ class TorchTower(NetworkTower):
     fitted = True
 
     def __init__(
-        self, address: str, module: Any, preprocess: Preprocess, facts: Mapping[str, Any], *, keep_weights: bool = False
+        self,
+        address: str,
+        module: Any,
+        preprocess: Preprocess,
+        facts: Mapping[str, Any],
+        *,
+        heads: Sequence[str] = (),
+        keep_weights: bool = False,
     ) -> None:
         super().__init__("torch")
-        self.address, self.module, self.preprocess = address, module.eval(), preprocess
-        self._keep_weights = keep_weights
+        self.base, self.heads, self.facts = address, tuple(heads), facts
+        self.address = " + ".join([bare(address), *heads]) if heads else address
+        self.module, self.preprocess, self._keep_weights = module.eval(), preprocess, keep_weights
         digest = hashlib.sha256()
         for name, tensor in sorted(tensors_of(module).items()):
             digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
             digest.update(np.ascontiguousarray(tensor).data)
-        self._identity = {**facts, "weights": digest.hexdigest(), "preprocess": preprocess.facts()}
-        self._pixels = pixel_network(module, preprocess)
+        headed = {"heads": list(heads)} if heads else {}
+        self._identity = {**facts, **headed, "weights": digest.hexdigest(), "preprocess": preprocess.facts()}
+        device = next((p.device for p in module.parameters()), "cpu")
+        self._pixels = pixel_network(module, preprocess).to(device)
         self._reference: Golden | None = None
         import torch
 
         with torch.inference_mode():
-            answer = self._pixels(torch.zeros((1, preprocess.size, preprocess.size, 3), dtype=torch.uint8))
+            black = torch.zeros((1, preprocess.size, preprocess.size, 3), dtype=torch.uint8, device=device)
+            answer = self._pixels(black)
         if answer.ndim != 2:
             raise EncoderError(f"{address} gives {tuple(answer.shape)} for one picture, not (1, dim)", code="encoder")
         self.dim = int(answer.shape[1])
@@ -125,7 +140,12 @@ class TorchTower(NetworkTower):
     def files(self) -> Mapping[str, bytes | Path]:
         """The exported graph, what it must answer, and what surrounds it. Raises EncoderError (``encoder/export``)."""
         graph = export(self._pixels, self.preprocess.size, self._golden())
-        facts = {"dim": self.dim, "identity": self._identity, "preprocess": self.preprocess.facts()}
+        facts = {
+            "dim": self.dim,
+            "identity": self._identity,
+            "preprocess": self.preprocess.facts(),
+            "architecture": {"tower": bare(self.base), "heads": list(self.heads)},
+        }
         files = {GRAPH: graph, GOLDEN: self._golden().to_bytes(), FACTS: json.dumps(facts, indent=1).encode()}
         if self._keep_weights:
             from safetensors.numpy import save
@@ -149,6 +169,35 @@ class TorchTower(NetworkTower):
                 answer = self._pixels(torch.tensor(inputs, device=device)).float().cpu().numpy()
             self._reference = Golden(inputs, answer)
         return self._reference
+
+
+def compose(tower: TorchTower, head: Any, address: str, *, keep_weights: bool = True) -> TorchTower:
+    """`tower` with `head`, a module (n, tower.dim) -> (n, dim) that `address` built, on top: a new tower.
+
+    Its module has the children ``tower`` and ``head``, which are those given, not copies.
+    """
+    return TorchTower(
+        tower.base,
+        stacked(tower.module, head),
+        tower.preprocess,
+        tower.facts,
+        heads=[*tower.heads, address],
+        keep_weights=keep_weights,
+    )
+
+
+def stacked(tower: Any, head: Any) -> Any:
+    """The module whose children are ``tower`` and ``head``."""
+    import torch
+
+    return torch.nn.Sequential(OrderedDict(tower=tower, head=head))
+
+
+def bare(address: str) -> str:
+    """`address` without the options that choose weights: what builds the architecture, and names nobody's files."""
+    head, _, options = address.partition("?")
+    kept = [pair for pair in options.split("&") if pair and pair.partition("=")[0] not in _CHOOSES_WEIGHTS]
+    return head + (f"?{'&'.join(kept)}" if kept else "")
 
 
 def require_network(library: str, name: str | None, names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ INTERPOLATIONS = {
 }
 
 Triple = tuple[float, float, float]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ class Preprocess:
         The crop's box is computed in the source and only that is resized: the same pixels as resizing everything and
         cropping then (torchvision's and timm's order), but a 1 x 60,000 strip costs nothing.
         """
-        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-        width, height = rgb.size
+        return self.channelled(self.shrunk(picture, self.box(*picture.size)))
+
+    def box(self, width: int, height: int) -> Box:
+        """(left, top, right, bottom) of what is shown of a picture of that size, in its pixels."""
         if self.fit == "squash":
             wide = tall = self.resize
         elif width <= height:
@@ -79,8 +82,15 @@ class Preprocess:
             wide, tall = int(self.resize * width / height), self.resize
         left, top = round((wide - self.size) / 2), round((tall - self.size) / 2)
         x, y = width / wide, height / tall
-        box = (left * x, top * y, min(width, (left + self.size) * x), min(height, (top + self.size) * y))
-        small = rgb.resize((self.size, self.size), INTERPOLATIONS[self.interpolation], box=box)
+        return left * x, top * y, min(width, (left + self.size) * x), min(height, (top + self.size) * y)
+
+    def shrunk(self, picture: Image.Image, box: Box) -> Image.Image:
+        """That box of a picture, RGB, `size` x `size`."""
+        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+        return rgb.resize((self.size, self.size), INTERPOLATIONS[self.interpolation], box=box)
+
+    def channelled(self, small: Image.Image) -> NDArray[np.uint8]:
+        """RGB (size, size) -> (size, size, 3) uint8 in the order of `channels`."""
         pixels = np.asarray(small)
         return np.ascontiguousarray(pixels[..., ::-1]) if self.channels == "bgr" else pixels
 

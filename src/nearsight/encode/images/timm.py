@@ -8,11 +8,10 @@ says otherwise.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 from nearsight.core.errors import EncoderError, MissingExtra, UnknownName, Unreachable
-from nearsight.encode.export import load_weights, need_torch
+from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.network import TorchTower, address_of, require_network
 from nearsight.encode.preprocess import Preprocess
 
@@ -62,7 +61,7 @@ def build(
             raise UnknownName(f"timm cannot make '{variant}': {error}") from error
     if weights:
         named = network.pretrained_cfg.get("classifier") or ()
-        load_weights(network, Path(weights), unused=[named] if isinstance(named, str) else named)
+        load_weights(network, weights_path(weights), unused=[named] if isinstance(named, str) else named)
     own = preprocess_of(timm.data.resolve_data_config({}, model=network), variant)
     preprocess = own.changed(size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "size": size,

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, Unreachable
-from nearsight.encode.export import load_weights, need_torch
+from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.network import TorchTower, address_of, require_network
 from nearsight.encode.preprocess import Preprocess
 
@@ -59,7 +58,7 @@ def build(
             ) from error
     head = _take_head_off(network, torch, variant)
     if weights:
-        load_weights(network, Path(weights), unused=[head])
+        load_weights(network, weights_path(weights), unused=[head])
     preprocess = preset_of(default.transforms()).changed(
         size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std
     )

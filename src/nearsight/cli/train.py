@@ -1,0 +1,210 @@
+"""``nearsight train``: a better search for your own pictures, and the proof beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nearsight.cli import render
+from nearsight.cli.index import skipped_table
+from nearsight.core.errors import InputError
+from nearsight.core.events import Skipped
+
+if TYPE_CHECKING:
+    from nearsight.learn.history import Epoch
+    from nearsight.learn.recipe import Recipe
+    from nearsight.study.training import Outcome
+
+EXAMPLES = """nearsight train --data products --out runs/products
+nearsight train --data products.csv --split disjoint --loss multi_similarity --sampler 'pk?k=4'
+nearsight train modern/small --root ~/data --set loop.epochs=5
+nearsight train runs/products/recipe.toml --out runs/again --seed 1"""
+
+FLAGS = {
+    "data": "data.source", "root": "data.root", "split": "data.split", "validation": "data.validation",
+    "tower": "network.tower", "head": "network.head", "loss": "objective.loss", "miner": "objective.miner",
+    "sampler": "objective.sampler", "epochs": "loop.epochs", "batch": "loop.batch", "lr": "loop.lr", "seed": "seed",
+}  # fmt: skip
+"""Flag -> the setting that it overrides."""
+
+
+def run(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A recipe in TOML, or one that comes with nearsight (nearsight show recipes). Without one: the defaults.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER|TABLE|DATASET",
+            help="A folder of class folders, a table (CSV or Parquet: path, label, and split if there is one), or a data "
+            "set by name.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False),
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option("--root", metavar="PATH", help="Where a data set by name lies; default: $NEARSIGHT_DATA."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="HOW",
+            help="given, stratified, disjoint (whole classes are kept for the test: products never seen), auto.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            "--validation",
+            metavar="SHARE",
+            help="Share of the training pictures that is held out to choose the epoch by.",
+            show_default=False,
+        ),
+    ] = None,
+    tower: Annotated[
+        str | None,
+        typer.Option(
+            "--tower", metavar="ADDRESS|ENCODER", help="The network that is trained, or an encoder folder to go on from."
+        ),
+    ] = None,
+    head: Annotated[str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on its features.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", metavar="ADDRESS", help="nearsight show losses")] = None,
+    miner: Annotated[str | None, typer.Option("--miner", metavar="ADDRESS", help="nearsight show miners")] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", metavar="ADDRESS", help="nearsight show samplers")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Pictures a step.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", metavar="RATE", help="The tower's learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of a recipe (docs/training.md lists them): loop.ema=0.999; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", metavar="", help="Begin anew in --out instead of going on where it stopped.")
+    ] = False,
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", metavar="", help="Draw maps of the space into the report.")
+    ] = True,
+) -> None:
+    """Train a descriptor on your own labelled pictures.
+
+    Measures before and after on pictures that are not trained on, writes an encoder folder that index, search and eval
+    take as it is, and a report of one page. Ctrl-C saves; the same command goes on from there.
+    """
+    from nearsight.learn.devices import keep_freed_memory
+
+    keep_freed_memory()
+    given = {key: value for key, value in locals().items() if key in FLAGS and value is not None}
+    chosen = resolved(recipe, given, settings or [])
+    where = out or Path("runs") / (chosen.name.replace("/", "-") or "trained")
+    outcome = trained(chosen, where, device=device, fresh=fresh, maps=maps)
+    if outcome.after:
+        summary(outcome)
+
+
+def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[str]) -> Recipe:
+    """The recipe with flags and --set in place. Raises SettingsError, UnknownName, InputError (``recipe/data``)."""
+    from nearsight.core.settings import override
+    from nearsight.study.recipes import read
+
+    made = [f"{FLAGS[key]}={source_of(str(value)) if key == 'data' else value}" for key, value in flags.items()]
+    found = override(read(recipe), [*made, *settings])
+    if not found.data.source:
+        raise InputError(
+            "no pictures were named", code="recipe/data", hint="nearsight train --data FOLDER, one class folder each"
+        )
+    return found
+
+
+def source_of(data: str) -> str:
+    """A data set's address for what --data names."""
+    path = Path(data).expanduser()
+    if path.is_dir():
+        return f"folder/{path.resolve()}"
+    if path.is_file():
+        return f"table/{path.resolve()}"
+    return data
+
+
+def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool = False, maps: bool = True) -> Outcome:
+    """Run a recipe; epochs, findings and what was left out are told as they come."""
+    from nearsight.learn.history import Epoch
+    from nearsight.study.training import train
+
+    skipped: list[Skipped] = []
+    known: set[str] = set()
+
+    def see(event: object) -> None:
+        if isinstance(event, Skipped):
+            skipped.append(event)
+        elif isinstance(event, Epoch):
+            render.note(epoch_line(event))
+            for finding in event.health.findings:
+                if finding.code not in known:
+                    known.add(finding.code)
+                    render.warn(f"{finding.what}  [{finding.code}]")
+                    render.warn(f"  repair: {finding.repair}")
+
+    begun = render.generator(train(recipe, folder, device=device, fresh=fresh, maps=maps))
+    outcome: Outcome = render.watch(begun, see)
+    for line in skipped_table(list({event.path: event for event in skipped}.values())):
+        render.warn(line)
+    return outcome
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """``epoch  3 of 10   loss 0.412   held out 0.843 *   31 s``."""
+    width = len(str(epoch.of))
+    parts = [f"epoch {epoch.epoch:>{width}} of {epoch.of}", f"loss {epoch.loss:.4f}"]
+    if epoch.validation is not None:
+        parts.append(f"held out {epoch.validation:.4f}" + (" *" if epoch.best else ""))
+    rate = epoch.pictures / epoch.seconds if epoch.seconds else 0.0
+    return "   ".join([*parts, render.duration(epoch.seconds), f"{rate:,.0f} pictures/s"])
+
+
+def summary(outcome: Outcome) -> None:
+    """Before and after, and what to do next."""
+    from nearsight.study.report import compare
+
+    for before, after in zip(outcome.before, outcome.after, strict=True):
+        card = after.card
+        render.out(f"{card.dataset} {card.protocol}: {after.queries:,} queries in {after.gallery:,} pictures")
+        rows = [("measure", "before", "after", "difference", "95% interval", "chance", "")]
+        floors = {row.label: row.floor for row in after.measures}
+        for change in compare(before, after, varying=("encoder", "selection_split", "transductive")):
+            span = change.difference
+            rows.append(
+                (
+                    change.label, f"{change.before:.4f}", f"{change.after:.4f}", f"{span.value:+.4f}",
+                    f"{span.low:+.4f} .. {span.high:+.4f}", f"{floors[change.label]:.4f}",
+                    "" if change.clear else "could be chance",
+                )
+            )  # fmt: skip
+        for line in render.table(rows, right=(1, 2, 3, 4, 5), indent=2):
+            render.out(line)
+        render.out()
+    encoder = render.shown(outcome.folder / "encoder")
+    render.out(f"Encoder: {encoder}    Report: {render.shown(outcome.folder / 'report.html')}")
+    render.out(f"Use it:  nearsight index FOLDER --encoder {encoder}")
+    render.note(render.aside(f"{render.duration(outcome.seconds)} in all"))

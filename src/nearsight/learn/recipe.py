@@ -1,0 +1,176 @@
+"""A recipe: everything that determines a training, as frozen settings with defaults; on disk it is strict TOML.
+
+::
+
+    name = "shop"
+    [data]
+    source = "folder/products"
+    split = "disjoint"
+    [network]
+    tower = "timm/resnet18.a1_in1k"
+    head = "linear?dim=256"
+    [objective]
+    loss = "multi_similarity"
+    sampler = "pk?k=4"
+    [loop]
+    epochs = 20
+
+What is left out has the default below. `nearsight.core.settings` reads, writes and overrides it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nearsight.core.errors import InputError
+from nearsight.learn.augment import Augment
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Which pictures, and which of them are for what.
+
+    source      a data set's address: folder/PATH, table/FILE.csv, mit_split, ...
+    root        where it lies; "": the working folder, or NEARSIGHT_DATA for sets that have a place there
+    split       given (the set's own train and test), stratified (a share of each class is the test), disjoint (a share
+                of the classes is: how it will do on classes that it has never seen), auto (given where there are such
+                splits, else stratified)
+    test        that share
+    validation  share of the training pictures that is held out (whole classes if disjoint), to choose an epoch by and
+                to stop early; 0: all are trained on, and nothing is chosen
+    protocols   who searches whom in the reports before and after; none: test->train and test-loo, or test-loo where
+                classes are disjoint
+    """
+
+    source: str = ""
+    root: str = ""
+    split: Literal["auto", "given", "stratified", "disjoint"] = "auto"
+    test: float = 0.2
+    validation: float = 0.0
+    protocols: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(0 < self.test < 1, "data.test is a share above 0 and below 1")
+        require(0 <= self.validation < 1, "data.validation is a share from 0 to below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is trained.
+
+    tower        an image tower that is a network (timm/..., torchvision/..., small_cnn/...), or an encoder folder
+    head         what stands on its features: identity, linear?dim=256, mlp?dim=256
+    freeze_norm  batch norm keeps its statistics: for small batches, and for weights whose batch norm was folded
+    frozen       layers of the tower that stay as they are: names or their beginnings (features.0, layer1)
+    whiten       after training: none, pca, or learned (within-class covariance), fitted on the training pictures
+    whiten_dim   dimensions that are kept; 0: all
+    """
+
+    tower: str = "timm/mobilenetv3_large_100.ra_in1k"
+    head: str = "identity"
+    freeze_norm: bool = False
+    frozen: tuple[str, ...] = ()
+    whiten: Literal["none", "pca", "learned"] = "none"
+    whiten_dim: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.whiten_dim >= 0, "network.whiten_dim is 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is made small, by component addresses (``nearsight show losses``). target "": that of the loss's paper."""
+
+    loss: str = "normalised_softmax"
+    target: str = ""
+    miner: str = "all"
+    sampler: str = "shuffled"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """How.
+
+    epochs, batch  passes over the training pictures, and pictures a step
+    accumulate     batches whose gradients are added to one step: their losses do not see each other's pictures
+    chunk          pictures that go through the network at once while the loss sees the whole batch (gradient caching:
+                   Gao et al., RepL4NLP 2021); 0: the whole batch
+    precision      bf16 (mixed) or fp32
+    optimiser      adamw, adam, sgd (Nesterov momentum)
+    lr, head_lr, target_lr
+                   of the tower, the head and what the target learns (class vectors); 0: as the tower's
+    weight_decay   not on biases and norms
+    schedule       cosine to 0, step (times step_factor every step_epochs), constant; after `warmup` epochs, linearly
+    clip           largest norm of the gradient; 0: any
+    ema            decay a step of the average of weights that is kept and taken in the end; 0: none
+    select         last, or best: the epoch with the best validation
+    measure        by which metric, leave one out among the held-out pictures
+    patience       epochs without a better validation after which it stops; 0: never
+    checkpoint_s   seconds between checkpoints; also at the end and on Ctrl-C
+    workers        threads that decode and augment
+    cache_mb       memory for decoded pictures; what does not fit is decoded again each time
+    """
+
+    epochs: int = 10
+    batch: int = 32
+    accumulate: int = 1
+    chunk: int = 0
+    precision: Literal["bf16", "fp32"] = "bf16"
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = 1e-4
+    head_lr: float = 0.0
+    target_lr: float = 0.0
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = 0.5
+    step_epochs: int = 8
+    step_factor: float = 0.1
+    clip: float = 0.0
+    ema: float = 0.0
+    select: Literal["last", "best"] = "last"
+    measure: str = "average_precision"
+    patience: int = 0
+    checkpoint_s: float = 60.0
+    workers: int = 2
+    cache_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "accumulate", "step_epochs", "workers"):
+            require(getattr(self, name) >= 1, f"loop.{name} is 1 or more")
+        for name in ("chunk", "patience", "cache_mb", "warmup", "clip", "weight_decay", "checkpoint_s"):
+            require(getattr(self, name) >= 0, f"loop.{name} is 0 or more")
+        require(self.lr > 0, "loop.lr is above 0")
+        require(self.head_lr >= 0 and self.target_lr >= 0, "loop.head_lr and loop.target_lr are 0 or more")
+        require(0 <= self.ema < 1 and 0 <= self.momentum < 1, "loop.ema and loop.momentum are from 0 to below 1")
+        require(0 < self.step_factor <= 1, "loop.step_factor is above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The whole. ``about`` says in a sentence what it is and where it comes from."""
+
+    name: str = ""
+    about: str = ""
+    seed: int = 0
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    objective: Goal = field(default_factory=Goal)
+    augment: Augment = field(default_factory=Augment)
+    loop: Loop = field(default_factory=Loop)
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed is 0 or more")
+        chooses = self.loop.select == "best" or self.loop.patience > 0
+        require(
+            self.data.validation > 0 or not chooses,
+            "loop.select=best and loop.patience choose an epoch, and nothing is held out to choose it by",
+            "data.validation=0.15; the test pictures are never used for it",
+        )
+
+
+def require(right: bool, what: str, hint: str | None = None) -> None:
+    """Raises InputError (code ``recipe/value``) saying `what` a setting must be."""
+    if not right:
+        raise InputError(what, code="recipe/value", hint=hint)

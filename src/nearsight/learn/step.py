@@ -1,0 +1,205 @@
+"""One step: pixels through the network, the whole batch's vectors against the target, the gradient back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nearsight.core.errors import TrainingError
+from nearsight.encode.export import pixel_network
+from nearsight.encode.preprocess import Preprocess
+from nearsight.learn.devices import Devices
+from nearsight.learn.matrix import Matrix
+from nearsight.learn.objective import Objective
+from nearsight.learn.optimise import freeze, optimiser, set_rates
+from nearsight.learn.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+
+class Learned(NamedTuple):
+    """What a batch gave: the loss, the vectors (n, d) as the network gave them, the matrix they were judged in, and the
+    norm of the gradient before clipping (NaN where no step was taken)."""
+
+    value: float
+    vectors: Tensor
+    matrix: Matrix
+    gradient: float
+
+
+class Learner:
+    """A network with children ``tower`` and ``head``, its objective, optimiser and average of weights."""
+
+    def __init__(
+        self, network: Module, preprocess: Preprocess, objective: Objective, recipe: Recipe, devices: Devices
+    ) -> None:
+        self.objective, self.loop, self.devices = objective, recipe.loop, devices
+        self._still = recipe.network.freeze_norm
+        self.pixels = pixel_network(network, preprocess).to(devices.device, memory_format=_channels_last())
+        self.network: Module = self.pixels.network
+        freeze(self.network.get_submodule("tower"), recipe.network.frozen)
+        self.target = objective.target.module.to(devices.device)
+        self.average = _average(self.network, recipe.loop.ema)
+        self.walk = optimiser(self.network, self.target, recipe.loop)
+        self._running, self._walk = devices.setup(self.pixels, self.walk)
+        self._weights = [p for group in self.walk.param_groups for p in group["params"]]
+
+    def modules(self) -> dict[str, Module]:
+        """All that is saved, by name."""
+        average = {} if self.average is None else {"average": self.average}
+        return {"network": self.network, "target": self.target, **average}
+
+    def trained(self) -> Module:
+        """The network that would be taken now: the average of weights where one is kept."""
+        return self.network if self.average is None else self.average.module
+
+    def training(self) -> None:
+        """Training mode; batch norm only where it may learn."""
+        import torch
+
+        self.pixels.train()
+        self.target.train()
+        if self._still:
+            for layer in self.network.modules():
+                if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+
+    def learn(
+        self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool
+    ) -> Learned:
+        """One batch. `pixels` (m, size, size, 3) uint8 are this process's part of n; labels and items are all n.
+
+        `rate` multiplies the base rates; `seed` starts what is random (dropout, mining); `last`: the gradients that
+        have gathered make a step. Raises TrainingError (``training/not-finite``, ``training/memory``).
+        """
+        import torch
+
+        generator = torch.Generator(device=labels.device).manual_seed(seed)
+        try:
+            with self.devices.alone(self._running, quiet=not last):
+                value, vectors, matrix = (self._cached if self.loop.chunk else self._whole)(
+                    pixels, labels, items, seed, generator
+                )
+            number = float(value.detach())
+            norm = float("nan")
+            if number - number == 0:  # finite
+                norm = self._step(rate) if last else norm
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory(len(labels)) from error
+        except RuntimeError as error:
+            if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
+                raise _out_of_memory(len(labels)) from error
+            raise
+        if number - number != 0 or (last and norm - norm != 0):
+            raise TrainingError(
+                f"the {'loss' if number - number != 0 else 'gradient'} is not a finite number any more",
+                code="training/not-finite",
+                hint="a lower loop.lr, loop.clip=1, more loop.warmup, or loop.precision=fp32; the last checkpoint is kept",
+            )
+        return Learned(number, vectors, matrix, norm)
+
+    def _judged(
+        self, vectors: Tensor, labels: Tensor, items: Tensor, generator: Any
+    ) -> tuple[Tensor, Tensor, Matrix]:
+        everybody = self.devices.gather(vectors.float(), len(labels))
+        matrix = self.objective.matrix(everybody, labels, items)
+        return self.objective.value(matrix, generator), everybody, matrix
+
+    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+        value, vectors, matrix = self._judged(self._forward(pixels, seed), labels, items, generator)
+        self.devices.fabric.backward(value / self.loop.accumulate)
+        return value, vectors.detach(), matrix
+
+    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+        """Vectors by chunks without a graph, the loss's gradient for them, then each chunk again with its share."""
+        import torch
+
+        chunks = pixels.split(self.loop.chunk)
+        with torch.no_grad(), _steady(self.network):
+            found = [self._forward(chunk, seed + number) for number, chunk in enumerate(chunks)]
+        vectors = torch.cat(found).float().requires_grad_()
+        value, everybody, matrix = self._judged(vectors, labels, items, generator)
+        self.devices.fabric.backward(value / self.loop.accumulate)
+        shares = vectors.grad.split(self.loop.chunk) if vectors.grad is not None else ()
+        for number, (chunk, share) in enumerate(zip(chunks, shares, strict=True)):
+            with self.devices.alone(self._running, quiet=number < len(chunks) - 1):
+                self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=share)
+        return value, everybody.detach(), matrix
+
+    def _forward(self, pixels: Tensor, seed: int) -> Tensor:
+        """(m, size, size, 3) -> (m, d); dropout follows from `seed`, so that a chunk meets the same one twice."""
+        import torch
+
+        torch.manual_seed(seed + 7919 * int(self.devices.fabric.global_rank))
+        vectors: Tensor = self._running(pixels)
+        return vectors
+
+    def _step(self, rate: float) -> float:
+        import torch
+
+        gradients = [p.grad for p in self._weights if p.grad is not None]
+        self.devices.mean([p.grad for p in self.target.parameters() if p.grad is not None])
+        total = torch.nn.utils.get_total_norm(gradients)
+        norm = float(total)
+        if norm - norm == 0:
+            if self.loop.clip:
+                torch.nn.utils.clip_grads_with_norm_(self._weights, self.loop.clip, total)
+            set_rates(self.walk, rate)
+            self._walk.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+        self._walk.zero_grad()
+        return norm
+
+
+@contextmanager
+def _steady(network: Module) -> Iterator[None]:
+    """Batch norm uses the batch and learns nothing of it: its second pass will."""
+    import torch
+
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    before = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+
+
+def _average(network: Module, decay: float) -> Any:
+    """The weights' exponential moving average, shorter while training is young: min(decay, (1 + t) / (10 + t))."""
+    if not decay:
+        return None
+    import torch
+
+    def blend(averages: Any, current: Any, count: Any) -> None:
+        if torch.is_floating_point(averages[0]):
+            now = min(decay, (1 + int(count)) / (10 + int(count)))
+            torch._foreach_lerp_(averages, current, 1 - now)
+        else:
+            for one, other in zip(averages, current, strict=True):
+                one.copy_(other)
+
+    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
+
+
+def _channels_last() -> Any:
+    import torch
+
+    return torch.channels_last
+
+
+def _out_of_memory(batch: int) -> TrainingError:
+    return TrainingError(
+        f"a batch of {batch} pictures does not fit into memory",
+        code="training/memory",
+        hint="loop.chunk=16 keeps the batch for the loss and sends it through the network in parts; or a smaller "
+        "loop.batch; the last checkpoint is kept",
+    )
+
+

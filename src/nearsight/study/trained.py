@@ -1,0 +1,208 @@
+"""What a training leaves: a tower that can be exported, reports of it, its facts, its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from nearsight.core import settings
+from nearsight.core.artefact import made_by, replace_file
+from nearsight.core.errors import FormatError, InputError
+from nearsight.core.events import Event
+from nearsight.core.items import Benchmark, Item
+from nearsight.encode.encoder import TOWERS, Encoder
+from nearsight.encode.heads import HEADS
+from nearsight.encode.network import TorchTower, compose
+from nearsight.encode.trainable import Trainable
+from nearsight.encode.whitening import learned, pca
+from nearsight.learn.fit import Fitted
+from nearsight.learn.pictures import Pictures as Labelled
+from nearsight.learn.recipe import Recipe
+from nearsight.study.pictures import Encodings, Pictures, encoding
+from nearsight.study.report import Report
+from nearsight.study.run import run
+from nearsight.study.similarities import similarities
+from nearsight.study.space import map_picture, project
+from nearsight.study.training_page import Trained
+
+MAPPED = 400
+"""Pictures on a map."""
+
+
+def untrained(recipe: Recipe) -> TorchTower | Encoder:
+    """The tower as it comes, without the head: what one would use without training."""
+    if Path(recipe.network.tower).is_dir():
+        return Encoder.load(Path(recipe.network.tower))
+    return cast(TorchTower, TOWERS.build(recipe.network.tower))
+
+
+def finished(network: Trainable, fitted: Fitted, pictures: Labelled, recipe: Recipe) -> TorchTower:
+    """The trained network as a tower: whitened if asked for, by the training pictures."""
+    tower = network.finish()
+    how = recipe.network.whiten
+    if how == "none":
+        return tower
+    vectors = Encoder(tower).encode_images(pictures.open(row) for row in range(len(pictures)))
+    dim = recipe.network.whiten_dim or tower.dim
+    projection, mean = pca(vectors, dim) if how == "pca" else learned(vectors, pictures.labels, dim)
+    head = HEADS.build(f"whiten?dim={dim}", width=tower.dim, seed=0)
+    head.set(projection, mean)
+    return compose(tower, head, f"whiten?dim={dim}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """The measurements before and after: the same benchmarks, and one place for vectors."""
+
+    benchmarks: tuple[Benchmark, ...]
+    cache: Path
+    selection: str
+    """What chose an epoch, for the card of what was trained."""
+
+    def measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+        """The encoder as people will load it, exported and without torch, and a report a benchmark.
+
+        A network may have died so far that some pictures get the zero vector, which has no direction: one more
+        dimension then says so (head ``origin``), so that it is measured like any other.
+        """
+        try:
+            return (yield from self._measured(tower))
+        except InputError as error:
+            if error.code != "vectors" or isinstance(tower, Encoder):
+                raise
+            origin = HEADS.build("origin", width=tower.dim, seed=0)
+            return (yield from self._measured(compose(tower, origin, "origin")))
+
+    def _measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+        count = len({item.key for benchmark in self.benchmarks for item in (*benchmark.gallery, *benchmark.queries)})
+        encoder = tower if isinstance(tower, Encoder) else self._exported(tower, count)
+        reports = []
+        for benchmark in self.benchmarks:
+            report = yield from run(benchmark, encoder, cache_folder=self.cache)
+            card = replace(report.card, selection_split=self.selection)
+            reports.append(replace(report, card=card))
+        return encoder, tuple(reports)
+
+    def _exported(self, tower: TorchTower, count: int) -> Encoder:
+        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
+            Encoder(tower).save(Path(folder) / "encoder")
+            return Encoder.load(Path(folder) / "encoder", expect=count)
+
+    def mapped(self, page: Trained, before: Encoder, after: Encoder) -> Generator[Event, None, Trained]:
+        """The page with maps of the query pictures and histograms of their similarities, before and after."""
+        benchmark, pictures = self.benchmarks[-1], Pictures.default()
+        found: list[Encodings] = []
+        for encoder in (before, after):
+            found.append((yield from encoding(benchmark.queries, encoder, pictures, cache_folder=self.cache)))
+        labels = [[str(item.label) for item in one.items] for one in found]
+        rows = _spread(labels[-1], MAPPED)
+        chosen = {found[-1].items[row].key for row in rows}
+        maps, histograms = [], []
+        for one, names in zip(found, labels, strict=True):
+            some = [row for row, item in enumerate(one.items) if item.key in chosen]
+            thumbnails = [pictures.show(one.items[row].path, 64) for row in some]
+            points = project(one.vectors[some], "best", seed=0)
+            maps.append(map_picture(points, thumbnails, [names[row] for row in some]))
+            histograms.append(similarities(one.vectors, names))
+        return replace(page, maps=(maps[0], maps[1]), similarities=(histograms[0], histograms[1]))
+
+
+def _spread(labels: Sequence[str], most: int) -> list[int]:
+    """Up to `most` rows, as even over the classes as they come."""
+    by_class: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        by_class.setdefault(label, []).append(row)
+    draw = np.random.default_rng(0)
+    waiting = [draw.permutation(rows).tolist() for rows in by_class.values()]
+    chosen: list[int] = []
+    while len(chosen) < most and any(waiting):
+        for rows in waiting:
+            if rows and len(chosen) < most:
+                chosen.append(rows.pop())
+    return sorted(chosen)
+
+
+def facts_of(items: Sequence[Item], pictures: Labelled, fitted: Fitted) -> dict[str, str]:
+    """What was learned from, with what, for people and for the record."""
+    import torch
+
+    never = len(fitted.never)
+    last = fitted.history[-1]
+    return {
+        "pictures trained on": f"{len(pictures) - never:,} of {len(items):,} in {len(pictures.names):,} classes",
+        "left out": f"{len(pictures.skipped):,} that cannot be read"
+        + (f", {never:,} in classes too small for the sampler" if never else ""),
+        "data sha256": pictures.digest,
+        "epochs": f"{last.epoch} of {last.of}, the weights of epoch {fitted.chosen}",
+        "time": f"{fitted.seconds:.0f} s of training, {sum(e.pictures for e in fitted.history):,} pictures seen",
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "made by": f"{made_by()}, torch {torch.__version__}, Python {platform.python_version()}",
+    }
+
+
+def training_json(
+    recipe: Recipe, facts: dict[str, str], fitted: Fitted, before: Sequence[Report], after: Sequence[Report]
+) -> bytes:
+    """training.json of an encoder folder: name, facts, measures before and after by protocol, and the epochs."""
+
+    def measures(reports: Sequence[Report]) -> dict[str, dict[str, Any]]:
+        return {
+            report.card.protocol: {
+                row.label: {"value": row.value, "low": row.low, "high": row.high, "chance": row.floor}
+                for row in report.measures
+            }
+            for report in reports
+        }
+
+    body = {
+        "name": recipe.name,
+        "facts": facts,
+        "before": measures(before),
+        "after": measures(after),
+        "findings": [vars_of(finding) for epoch in fitted.history[-1:] for finding in epoch.health.findings],
+        "history": [epoch.to_json() for epoch in fitted.history],
+    }
+    return (json.dumps(body, indent=1) + "\n").encode()
+
+
+def vars_of(finding: Any) -> dict[str, str]:
+    """A finding as plain data."""
+    return {"code": finding.code, "what": finding.what, "repair": finding.repair}
+
+
+def page_of(
+    recipe: Recipe, facts: dict[str, str], fitted: Fitted, before: Sequence[Report], after: Sequence[Report]
+) -> Trained:
+    """The page without its maps."""
+    return Trained(
+        title=recipe.name or "training",
+        recipe=settings.write(recipe),
+        before=tuple(before),
+        after=tuple(after),
+        history=fitted.history,
+        facts=facts,
+        maps=None,
+        similarities=None,
+        notes=(recipe.about,) if recipe.about else (),
+    )
+
+
+def save_reports(path: Path, reports: Sequence[Report]) -> None:
+    """A JSON list, as `nearsight eval --json` writes several. Raises WriteFailed."""
+    replace_file(path, ("[\n" + ",\n".join(report.to_json().rstrip() for report in reports) + "\n]\n").encode())
+
+
+def read_reports(path: Path) -> tuple[Report, ...]:
+    """What `save_reports` wrote; nothing where it is missing or cannot be read: then it is measured again."""
+    try:
+        return tuple(Report.from_json(json.dumps(one)) for one in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, FormatError):
+        return ()

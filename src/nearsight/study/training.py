@@ -1,0 +1,196 @@
+"""From a recipe to an encoder folder and the proof beside it: split, measure, train, export, measure again.
+
+::
+
+    OUT/recipe.toml      resolved: every setting as it was used
+        encoder/         what `index`, `search` and `eval` take: graph, weights, preprocessing, recipe, data, measures
+        report.html      before and after, on one page
+        before.json      the reports, a list, one a protocol, as `nearsight eval --json` writes them
+        after.json
+        history.jsonl    an epoch a line
+        logs/            the same for TensorBoard, where it is installed
+        checkpoint/      to go on from after an interruption; nothing needs it once the encoder is there
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearsight.core import settings
+from nearsight.core.artefact import replace_file
+from nearsight.core.errors import InputError, WriteFailed
+from nearsight.core.events import Event
+from nearsight.core.items import Benchmark, Item
+from nearsight.data.datasets import Dataset, load
+from nearsight.data.splits import hold_out, split
+from nearsight.encode.encoder import Encoder
+from nearsight.encode.trainable import Trainable, trainable
+from nearsight.learn.devices import Devices
+from nearsight.learn.fit import Fitted, fit
+from nearsight.learn.history import Epoch, Progress
+from nearsight.learn.log import Log
+from nearsight.learn.pictures import Pictures as Labelled
+from nearsight.learn.pictures import proven
+from nearsight.learn.recipe import Recipe
+from nearsight.study.pictures import Pictures
+from nearsight.study.report import Report
+from nearsight.study.trained import (
+    Study,
+    facts_of,
+    finished,
+    page_of,
+    read_reports,
+    save_reports,
+    training_json,
+    untrained,
+)
+from nearsight.study.training_page import write_training_page
+
+VALIDATION = ("val", "valid", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """Which pictures are for what. ``held_out`` may be empty; `benchmarks` never hold what chose an epoch."""
+
+    dataset: Dataset
+    train: tuple[Item, ...]
+    held_out: tuple[Item, ...]
+    benchmarks: tuple[Benchmark, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A training that is done: its folder, the reports in it, and what the loop gave.
+
+    ``before`` and ``after`` hold a report a protocol; in processes but the first of several they are empty.
+    """
+
+    folder: Path
+    before: tuple[Report, ...]
+    after: tuple[Report, ...]
+    history: tuple[Epoch, ...]
+    chosen: int
+    seconds: float
+
+
+def divide(recipe: Recipe) -> Divided:
+    """Load and split the data of a recipe. Raises DatasetError, UnknownName, InputError (``recipe/data``)."""
+    data = recipe.data
+    if not data.source:
+        raise InputError(
+            "the recipe names no pictures", code="recipe/data", hint="--data FOLDER, or [data] source = 'folder/PATH'"
+        )
+    dataset = load(data.source, Path(data.root).expanduser() if data.root else None)
+    how = data.split
+    if how == "auto":
+        how = "given" if {"train", "test"} <= set(dataset.splits) else "stratified"
+    dataset = split(dataset, how, test=data.test, seed=recipe.seed)
+    training: tuple[Item, ...] = dataset.split("train")
+    held: tuple[Item, ...] = ()
+    named = [name for name in VALIDATION if name in dataset.splits]
+    if data.validation:
+        training, held = hold_out(training, data.validation, recipe.seed, disjoint=how == "disjoint")
+    elif named and how == "given":
+        held = dataset.split(named[0])
+    protocols = data.protocols or (("test-loo",) if how == "disjoint" else ("test->train", "test-loo"))
+    return Divided(dataset, training, held, tuple(dataset.benchmark(one) for one in protocols))
+
+
+def train(
+    recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool = False, maps: bool = True
+) -> Generator[Event | Progress | Epoch, None, Outcome]:
+    """Run a recipe into `folder`; run again, it goes on where it stopped. `fresh` begins anew there.
+
+    Raises what `divide` and `fit` raise, EncoderError for a tower that cannot be trained or exported, WriteFailed.
+    """
+    begun = time.perf_counter()
+    divided = divide(recipe)
+    devices = Devices(recipe.loop.precision, device)
+    network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
+    if devices.first:
+        _prepare(folder, recipe, fresh)
+    loop, side = recipe.loop, network.preprocess.resize
+    pictures = yield from proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers)
+    held = None
+    if divided.held_out:
+        held = yield from proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers)
+    with tempfile.TemporaryDirectory(prefix="nearsight-") as scratch:
+        study = Study(divided.benchmarks, Path(scratch), _selection(divided, recipe))
+        if devices.first:
+            base, before = yield from _before(recipe, study, folder)
+        fitted = yield from _fit(network, pictures, held, recipe, folder, devices)
+        if not devices.first:
+            return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
+        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe))
+        facts = facts_of(divided.train, pictures, fitted)
+        told = training_json(recipe, facts, fitted, before, after)
+        encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
+        save_reports(folder / "after.json", after)
+        page = page_of(recipe, facts, fitted, before, after)
+        if maps:
+            page = yield from study.mapped(page, base, encoder)
+        write_training_page(page, folder / "report.html", Pictures.default())
+    return Outcome(folder, before, after, fitted.history, fitted.chosen, time.perf_counter() - begun)
+
+
+def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
+    """The folder with the resolved recipe in it. Raises WriteFailed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            for name in ("checkpoint", "logs"):
+                if (folder / name).exists():
+                    shutil.rmtree(folder / name)
+    except OSError as error:
+        raise WriteFailed(f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out") from error
+    # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
+    if not (folder / "checkpoint").exists():
+        replace_file(folder / "recipe.toml", settings.write(recipe).encode())
+
+
+def _before(recipe: Recipe, study: Study, folder: Path) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+    """The tower as it comes, measured; once, however often the training is resumed."""
+    tower = untrained(recipe)
+    kept = read_reports(folder / "before.json")
+    if kept and len(kept) == len(study.benchmarks):
+        encoder = tower if isinstance(tower, Encoder) else Encoder(tower)
+        if all(report.card.encoder == encoder.spec.fingerprint for report in kept):
+            return encoder, kept
+    encoder, reports = yield from study.measured(tower)
+    save_reports(folder / "before.json", reports)
+    return encoder, reports
+
+
+def _fit(
+    network: Trainable, pictures: Labelled, held: Labelled | None, recipe: Recipe, folder: Path, devices: Devices
+) -> Generator[Event | Progress | Epoch, None, Fitted]:
+    """`fit`, with its numbers written down as they come."""
+    work = fit(
+        network.module, network.dim, network.preprocess, pictures, recipe,
+        folder=folder / "checkpoint", held_out=held, devices=devices,
+    )  # fmt: skip
+    with closing(work), Log(folder) if devices.first else nullcontext() as log:
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                fitted: Fitted = end.value
+                return fitted
+            if log is not None:
+                log.see(event)
+            if devices.first:
+                yield event
+
+
+def _selection(divided: Divided, recipe: Recipe) -> str:
+    """What chose the epoch, for the protocol card."""
+    if recipe.loop.select == "last" and not recipe.loop.patience:
+        return ""
+    return f"{len(divided.held_out)} pictures held out of the training split"
