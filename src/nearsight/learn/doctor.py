@@ -10,7 +10,7 @@ BINS = 40
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something is wrong. ``code`` is stable (``doctor/collapse``), ``what`` is for people, ``repair`` is what to do."""
+    """Something is wrong. ``code`` is stable (``doctor/collapse``), ``what`` is for people, ``repair`` what to do."""
 
     code: str
     what: str
