@@ -172,8 +172,7 @@ def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool =
                     render.warn(f"{finding.what}  [{finding.code}]")
                     render.warn(f"  repair: {finding.repair}")
 
-    begun = render.generator(train(recipe, folder, device=device, fresh=fresh, maps=maps))
-    outcome: Outcome = render.watch(begun, see)
+    outcome = render.watch(train(recipe, folder, device=device, fresh=fresh, maps=maps), see)
     for line in skipped_table(list({event.path: event for event in skipped}.values())):
         render.warn(line)
     return outcome

@@ -18,7 +18,9 @@ pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.torch
 
 CASES = [("supcon", 0), ("normalised_softmax", 0), ("triplet?margin=0.5", 2)]
-PROGRAM = f"CASES = {CASES}" + """
+PROGRAM = (
+    f"CASES = {CASES}"
+    + """
 import hashlib, json, sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,7 @@ for loss, chunk in CASES:
     mine |= {f"{loss} {name}": tensor.tolist() for name, tensor in found.network.state_dict().items()}
 (Path(sys.argv[2]) / f"{devices.fabric.global_rank}.json").write_text(json.dumps([devices.world, mine]))
 """
+)
 
 
 def run(folder: Path, pictures: Path, processes: int) -> list[dict[str, torch.Tensor]]:
