@@ -26,7 +26,7 @@ COMPONENT_FOLDERS = ["data/datasets", "measure/metrics", "encode/images", "encod
 COMPONENT_FOLDERS += ["encode/runtimes", "search/engines"]
 COMPONENT_FOLDERS += [f"learn/{kind}" for kind in ("losses", "targets", "miners", "samplers")]
 HEAVY = {"torch", "torchvision", "timm", "cv2", "skimage", "sklearn", "pyarrow", "openvino", "mahotas", "scipy"}
-HEAVY |= {"pytorch_metric_learning"}
+HEAVY |= {"pytorch_metric_learning", "umap"}
 
 
 def modules() -> list[Path]:
