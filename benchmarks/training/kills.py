@@ -64,7 +64,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             ended.append(digest)
             done += int(length)
     differ = sum(digest != whole for digest in ended)
-    note = f"{broken} kills over {len(ended)} trainings of {epochs} epochs; triplet, semi-hard, dropout, average of weights"
+    note = f"{broken} kills, {len(ended)} trainings of {epochs} epochs; triplet, semi-hard, dropout, averaged weights"
     results.add(
         Row("resumes", "trainings that went on after a SIGKILL at a random moment", resumed, "", ">=20", note=note)
     )

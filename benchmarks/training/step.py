@@ -1,4 +1,4 @@
-"""A step's time: ours, plain PyTorch, and pytorch-metric-learning's trainer, in turn, on the same network and batches."""
+"""A step's time: ours, plain PyTorch, and pytorch-metric-learning's trainer, in turn, on one network and batch."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def _network() -> Any:
 
 
 def _ours(pixels: Any, labels: Any) -> Callable[[int], None]:
+    import torch
+
     from nearsight.learn.devices import Devices
     from nearsight.learn.doctor import Doctor
     from nearsight.learn.objective import objective
     from nearsight.learn.recipe import Goal, Loop, Recipe
     from nearsight.learn.step import Learner
-
-    import torch
 
     found, _ = _network()
     loss = f"normalised_softmax?temperature={TEMPERATURE}"

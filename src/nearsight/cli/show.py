@@ -39,7 +39,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="[CATALOGUE|PATH]",
-            help=f"One of {', '.join(CATALOGUES)}, {RECIPES}; or the path of a collection, an indexed folder, an encoder.",
+            help=f"One of {', '.join(CATALOGUES)}, {RECIPES}; or the path of a collection, a folder, an encoder.",
             show_default=False,
         ),
     ] = None,

@@ -68,8 +68,8 @@ TABLE1 = Published(
         "pictures search the training pictures (test->train), or each other (test-loo).",
         "mAP over the whole gallery, divided by all relevant pictures; ties count as the mean over their orders. Which "
         "mAP the report took, and of how many answers, it does not say; a truncated one can be higher or lower.",
-        "FAISS's flat index is exact: KNN and FAISS rank alike here; where the published ones differ, something else did "
-        "too. Both search by cosine.",
+        "FAISS's flat index is exact: KNN and FAISS rank alike here; where the published ones differ, something else "
+        "did too. Both search by cosine.",
     ),
 )
 TABLES = {table.name: table for table in (TABLE1,)}
