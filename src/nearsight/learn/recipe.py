@@ -80,7 +80,13 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is made small, by component addresses (``nearsight show losses``). target "": that of the loss's paper."""
+    """What is made small, by component addresses (``nearsight show losses``).
+
+    loss     how wrong the scores are
+    target   what anchors are scored against; "": that of the loss's paper, or of the sampler
+    miner    which pairs count
+    sampler  which pictures make a batch
+    """
 
     loss: str = "normalised_softmax"
     target: str = ""
@@ -101,7 +107,11 @@ class Loop:
     lr, head_lr, target_lr
                    of the tower, the head and what the target learns (class vectors); 0: as the tower's
     weight_decay   not on biases and norms
-    schedule       cosine to 0, step (times step_factor every step_epochs), constant; after `warmup` epochs, linearly
+    momentum       of sgd
+    schedule       cosine to 0, step, constant
+    warmup         epochs in which the rate rises to it, linearly
+    step_epochs, step_factor
+                   of the schedule `step`: the rate is multiplied by the factor every so many epochs
     clip           largest norm of the gradient; 0: any
     ema            decay a step of the average of weights that is kept and taken in the end; 0: none
     select         last, or best: the epoch with the best validation
