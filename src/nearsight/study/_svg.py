@@ -18,8 +18,8 @@ STYLE = """
 figure.chart { margin: 0; padding: .9rem 1rem .6rem; background: var(--raised); border-radius: 8px }
 figure.chart svg { width: 100%; height: auto; display: block } figure.chart figcaption { margin-bottom: .4rem }
 figure.chart figcaption b { color: var(--ink) }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1rem;
-  margin: 1rem 0 }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem;
+  margin: 1rem 0 } .charts.two { max-width: 56rem }
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); font-variant-numeric: tabular-nums }
 svg text.over { paint-order: stroke; stroke: var(--raised); stroke-width: 4px; stroke-linejoin: round }
 .curve { fill: none; stroke: var(--bar); stroke-width: 2; stroke-linejoin: round } .mark { stroke: var(--chance);
@@ -78,6 +78,13 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def whole_ticks(low: int, high: int, about: int) -> list[float]:
+    """The first whole number, and round ones behind it that do not crowd it."""
+    step = max(1.0, *(ticks(0, max(1, high - low), about)[1:2] or [1.0]))
+    step = math.ceil(step)
+    return [low, *(n for n in range(step, high + 1, step) if n - low > step / 2)]
+
+
 def axes(x: Scale, y: Scale, across: Iterable[float], up: Iterable[float], *, below: str) -> str:
     """Grid lines with their numbers, and what the horizontal axis is."""
     parts = []
@@ -123,8 +130,8 @@ def curve(
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     y = Scale.up(low - (0 if low == 0 else room), high + room)
     x = Scale.across(min(epochs), max(epochs))
-    whole = [t for t in ticks(x.low, x.high, 6) if t == round(t)]
-    parts = [axes(x, y, whole, ticks(y.low, y.high, 4), below="epoch")]
+    across = whole_ticks(min(epochs), max(epochs), 7)
+    parts = [axes(x, y, across, ticks(y.low, y.high, 4), below="epoch")]
     if mark:
         level = y(mark[1])
         parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')

@@ -182,14 +182,14 @@ def _square(picture: Image.Image | None, side: int) -> Image.Image:
 
 def _legend(names: Sequence[str], colour: dict[str, str], side: int, *, unlabelled: bool) -> Image.Image:
     """The names of the classes beside their colours, in columns."""
-    size = max(11, side // 56)
+    size = max(11, side // 46)
     font = ImageFont.load_default(size)
     entries: list[tuple[str, tuple[int, int, int] | str]] = [(name, colour[name]) for name in names[:_NAMED]]
     if unlabelled:
         entries.append(("no label", _FAINT))
     if len(names) > _NAMED:
         entries.append((f"and {len(names) - _NAMED} more classes, in the same colours again", _PAPER))
-    columns = max(1, min(4, side // 230))
+    columns = max(1, min(4, side // 250))
     width, line = (side - 2 * _GAP) // columns, round(size * 1.7)
     legend = Image.new("RGB", (side, 2 * _GAP + -(-len(entries) // columns) * line if entries else _GAP), _PAPER)
     draw = ImageDraw.Draw(legend)
