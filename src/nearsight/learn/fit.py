@@ -19,18 +19,22 @@ from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import Benchmark
 from nearsight.core.relevance import keys_of, relevance_of
+from nearsight.encode.heads import HEADS
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn import checkpoint
 from nearsight.learn.checkpoint import Marks, Place
 from nearsight.learn.devices import Devices
 from nearsight.learn.doctor import Doctor
 from nearsight.learn.history import Epoch, Progress
+from nearsight.learn.losses import LOSSES
+from nearsight.learn.miners import MINERS
 from nearsight.learn.objective import Objective, objective
 from nearsight.learn.optimise import share_of_rate
 from nearsight.learn.pictures import Loader, Pictures
 from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS, Numbers, Sampler
 from nearsight.learn.step import Learner
+from nearsight.learn.targets import TARGETS
 from nearsight.measure.evaluate import evaluate
 from nearsight.measure.metrics import METRICS
 from nearsight.measure.ranking import Gallery
@@ -268,6 +272,17 @@ def validate(learner: Learner, loader: Loader, metric: str) -> float:
         return float("nan")
     found = evaluate(vectors, Gallery.of(keys_of(items), vectors), relevance, [METRICS.build(metric)], samples=1)
     return found.rows[0].interval.value
+
+
+def require_parts(recipe: Recipe) -> None:
+    """Raises UnknownName for a component or an option that does not exist: before hours of work, not after."""
+    goal = recipe.objective
+    for catalogue, address in (
+        (LOSSES, goal.loss), (TARGETS, goal.target), (MINERS, goal.miner), (SAMPLERS, goal.sampler),
+        (HEADS, recipe.network.head), (METRICS, recipe.loop.measure),
+    ):  # fmt: skip
+        if address:
+            catalogue.check(address)
 
 
 def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Objective:

@@ -39,8 +39,9 @@ class Data:
     test        that share
     validation  share of the training pictures that is held out (whole classes if disjoint), to choose an epoch by and
                 to stop early; 0: all are trained on, and nothing is chosen
-    protocols   who searches whom in the reports before and after; none: test->train and test-loo, or test-loo where
-                classes are disjoint
+    seed        which pictures or classes fall where; apart from the training's, so that its seeds share one split
+    protocols   who searches whom in the reports before and after; none: test->train and test-loo, as far
+                as there is something to find; test-loo where classes are disjoint
     """
 
     source: str = ""
@@ -48,9 +49,11 @@ class Data:
     split: Literal["auto", "given", "stratified", "disjoint"] = "auto"
     test: float = 0.2
     validation: float = 0.0
+    seed: int = 0
     protocols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require(self.seed >= 0, "data.seed is 0 or more")
         require(0 < self.test < 1, "data.test is a share above 0 and below 1")
         require(0 <= self.validation < 1, "data.validation is a share from 0 to below 1")
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
 from nearsight.core.errors import FormatError, InputError, TrainingError
@@ -26,15 +24,12 @@ from nearsight.encode.whitening import learned, pca
 from nearsight.learn.fit import Fitted
 from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.recipe import Recipe
-from nearsight.study.pictures import Encodings, Pictures, encoding
+from nearsight.study.pictures import Pictures, encoding
 from nearsight.study.report import Report
 from nearsight.study.run import run
 from nearsight.study.similarities import similarities
-from nearsight.study.space import map_picture, project
+from nearsight.study.space import picture_maps
 from nearsight.study.training_page import Trained
-
-MAPPED = 400
-"""Pictures on a map."""
 
 
 def untrained(recipe: Recipe) -> TorchTower | Encoder:
@@ -101,35 +96,14 @@ class Study:
     def mapped(self, page: Trained, before: Encoder, after: Encoder) -> Generator[Event, None, Trained]:
         """The page with maps of the query pictures and histograms of their similarities, before and after."""
         benchmark, pictures = self.benchmarks[-1], Pictures.default()
-        found: list[Encodings] = []
-        for encoder in (before, after):
-            found.append((yield from encoding(benchmark.queries, encoder, pictures, cache_folder=self.cache)))
-        labels = [[str(item.label) for item in one.items] for one in found]
-        rows = _spread(labels[-1], MAPPED)
-        chosen = {found[-1].items[row].key for row in rows}
-        maps, histograms = [], []
-        for one, names in zip(found, labels, strict=True):
-            some = [row for row, item in enumerate(one.items) if item.key in chosen]
-            thumbnails = [pictures.show(one.items[row].path, 64) for row in some]
-            points = project(one.vectors[some], "best", seed=0)
-            maps.append(map_picture(points, thumbnails, [names[row] for row in some]))
-            histograms.append(similarities(one.vectors, names))
-        return replace(page, maps=(maps[0], maps[1]), similarities=(histograms[0], histograms[1]))
-
-
-def _spread(labels: Sequence[str], most: int) -> list[int]:
-    """Up to `most` rows, as even over the classes as they come."""
-    by_class: dict[str, list[int]] = {}
-    for row, label in enumerate(labels):
-        by_class.setdefault(label, []).append(row)
-    draw = np.random.default_rng(0)
-    waiting = [draw.permutation(rows).tolist() for rows in by_class.values()]
-    chosen: list[int] = []
-    while len(chosen) < most and any(waiting):
-        for rows in waiting:
-            if rows and len(chosen) < most:
-                chosen.append(rows.pop())
-    return sorted(chosen)
+        first = yield from encoding(benchmark.queries, before, pictures, cache_folder=self.cache)
+        second = yield from encoding(benchmark.queries, after, pictures, cache_folder=self.cache)
+        labels = [item.label for item in first.items]
+        return replace(
+            page,
+            maps=picture_maps(first.items, first.vectors, second.vectors, pictures),
+            similarities=(similarities(first.vectors, labels), similarities(second.vectors, labels)),
+        )
 
 
 def facts_of(items: Sequence[Item], pictures: Labelled, fitted: Fitted) -> dict[str, str]:
