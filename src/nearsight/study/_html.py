@@ -29,6 +29,7 @@ p, caption, figcaption { color: var(--faint); text-align: left }
 th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th { font-weight: 600; color: var(--faint); white-space: nowrap !important }
 th:first-child, td:first-child, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
+.told td:first-child { min-width: 7.5rem } .wide td:first-child { overflow-wrap: break-word }
 figure { margin: 1.2rem 0 } figure img { max-width: 100%; height: auto; border-radius: 4px }
 svg { vertical-align: middle } .line { stroke: var(--line) } .span { stroke: var(--bar) } .dot { fill: var(--bar) }
 .chance { stroke: var(--chance) }
@@ -79,7 +80,7 @@ def text_table(rows: Iterable[Sequence[str]]) -> str:
         f"<tr><td>{escape(name)}</td>{''.join(f'<td class={chr(34)}text{chr(34)}>{escape(t)}</td>' for t in told)}</tr>"
         for name, *told in rows
     )
-    return f"<table>{lines}</table>"
+    return f'<table class="told">{lines}</table>'
 
 
 def card_rows(card: Card) -> list[tuple[str, str]]:

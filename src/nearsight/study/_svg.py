@@ -27,9 +27,9 @@ svg text.over { paint-order: stroke; stroke: var(--raised); stroke-width: 4px; s
 .pick { stroke: var(--gain); stroke-dasharray: 2 3 } svg text.pick { stroke-dasharray: none; fill: var(--gain) }
 .area { stroke-width: 1.5; fill-opacity: .3 } .area.a { fill: var(--bar); stroke: var(--bar) }
 .area.b { fill: var(--other); stroke: var(--other); stroke-dasharray: 4 2 }
-.was { fill: var(--paper); stroke: var(--faint); stroke-width: 2 } .wasspan { stroke: var(--faint) }
+.was { fill: var(--paper); stroke: var(--faint); stroke-width: 2 }
 .rose { stroke: var(--gain); fill: var(--gain) } .fell { stroke: var(--loss); fill: var(--loss) }
-.stood { stroke: var(--faint); fill: var(--faint) }
+.stood { stroke: var(--faint); fill: var(--faint) } .spread { stroke: none; fill-opacity: .35 }
 """
 
 
@@ -164,16 +164,14 @@ def interval_bars(
     before: tuple[float, float, float], after: tuple[float, float, float], kind: str, floor: float
 ) -> str:
     """Two shares (value, low, high) on lines from 0 to 1, before above after, with the level of chance."""
-    parts = ['<line class="line" x1="5" x2="155" y1="15" y2="15"/>', _tick(5 + 150 * floor, 2, 28)]
-    for at, ends, dot, (value, low, high) in (
-        (9, "wasspan", "was", before),
-        (21, kind, kind, after),
-    ):
+    parts = ['<line class="line" x1="5" x2="205" y1="15" y2="15"/>', _tick(5 + 200 * floor, 2, 28)]
+    for top, style, (value, low, high) in ((4, "stood", before), (16, kind, after)):
+        a, b, at = (5 + 200 * end for end in (low, high, value))
         parts.append(
-            f'<line class="{ends}" stroke-width="3" x1="{5 + 150 * low:.1f}" x2="{5 + 150 * high:.1f}" y1="{at}" '
-            f'y2="{at}"/><circle class="{dot}" cx="{5 + 150 * value:.1f}" cy="{at}" r="4"/>'
+            f'<rect class="{style} spread" x="{a:.1f}" width="{max(b - a, 1):.1f}" y="{top}" height="9" rx="2"/>'
+            f'<line class="{style}" stroke-width="2.5" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{top + 9}"/>'
         )
-    return f'<svg width="160" height="30" aria-hidden="true">{"".join(parts)}</svg>'
+    return f'<svg width="210" height="30" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def _tick(at: float, top: int, bottom: int) -> str:
@@ -204,4 +202,8 @@ def _runs(epochs: Sequence[int], values: Sequence[float | None], x: Scale, y: Sc
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.0e}".replace("e-0", "e-")
+    """As short as it can be said: 0.25, 3e-4."""
+    if value == 0 or abs(value) >= 1e-3:
+        return f"{value:.6g}"
+    mantissa, _, power = f"{value:e}".partition("e")
+    return f"{float(mantissa):.3g}e{int(power)}"

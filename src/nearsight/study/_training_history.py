@@ -46,16 +46,17 @@ def doctor(history: Sequence[Epoch]) -> str:
         return ""
     epochs, health = [e.epoch for e in history], [e.health for e in history]
     dim = health[-1].dim
+    told = "Effective rank: over how many directions the vectors spread. Dead dimensions do not vary."
     figures = [
         curve(f"Effective rank of {dim}", epochs, [h.rank for h in health], show=lambda v: f"{v:.1f}", within=(0, 0)),
         curve(f"Dead dimensions of {dim}", epochs, [h.dead for h in health], show=lambda v: f"{v:.0f}", within=(0, 1)),
     ]
     if any(h.active is not None for h in health):
         active = [h.active for h in health]
+        told += " Active triplets are those that the loss still pushes."
         figures.append(curve("Active triplets", epochs, active, show=lambda v: f"{v:.3f}", within=(0, 0)))
     return (
-        '<h2 id="doctor">Doctor</h2><p>Effective rank: over how many directions the vectors spread. Dead dimensions do '
-        "not vary. Active triplets are those that the loss still pushes.</p>"
+        f'<h2 id="doctor">Doctor</h2><p>{told}</p>'
         f'{_findings(history)}<div class="charts{" two" if len(figures) == 2 else ""}">{"".join(figures)}</div>'
     )
 

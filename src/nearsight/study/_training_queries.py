@@ -110,7 +110,7 @@ def _fallen(protocol: Protocol, queries: Sequence[Item], pictures: Pictures) -> 
     if not changes:
         return ""
     told = (
-        f"By {escape(protocol.first.change.label)}, {better} queries are better, {len(worse)} worse and "
+        f"Queries by {escape(protocol.first.change.label)}: {better} better, {len(worse)} worse, "
         f"{len(changes) - better - len(worse)} as before."
     )
     if len(worse) > QUERIES:

@@ -55,7 +55,9 @@ pre { background: var(--raised); padding: 1rem 1.2rem; border-radius: 8px; overf
   line-height: 1.5 } summary { cursor: pointer; color: var(--bar); padding: .3rem 0 }
 @media (max-width: 40rem) { body { margin: 1.2rem auto; padding: 0 1rem } h1 { font-size: 1.4rem }
   .verdict { padding: .8rem 1rem } .verdict > p:first-child { font-size: 1.15rem }
-  figure.sheet img { max-width: none; height: 150px; width: auto } }
+  figure.sheet img { max-width: none; height: 150px; width: auto }
+  .pair figure { overflow-x: auto } .pair img { max-width: none; width: 40rem }
+  .pair figcaption { position: sticky; left: 0 } }
 """
 )
 
@@ -140,7 +142,7 @@ def _contents(parts: Sequence[str]) -> str:
 
 def _measures(protocols: Sequence[Protocol]) -> str:
     tables = "".join(
-        f"<h3>{escape(p.name)}</h3><p>{p.after.queries} queries in {p.after.gallery} pictures.{_lone(p.after)}</p>"
+        f"<h3>{escape(p.name)}</h3><p>{p.after.queries:,} queries in {p.after.gallery:,} pictures.{_lone(p.after)}</p>"
         '<div class="wide"><table><tr><th>measure</th><th>before</th><th>after</th><th>difference</th><th></th>'
         f"<th>chance</th><th></th></tr>{''.join(_measure(m) for m in p.measures)}</table></div>"
         for p in protocols

@@ -101,11 +101,12 @@ class Protocol:
             f"{first.signed(change.difference.value)}, 95% interval {first.signed(change.difference.low)} to "
             f"{first.signed(change.difference.high)}, {first.told}."
         )
-        others: dict[str, list[str]] = {}
+        others: dict[str, list[str]] = {told: [] for told in _TOLD.values()}
         for measure in self.measures[1:]:
-            others.setdefault(measure.told, []).append(measure.change.label)
-        for told, labels in others.items():
-            text += f" {told.capitalize()}: {', '.join(labels)}."
+            others[measure.told].append(measure.change.label)
+        if len(self.measures) > 1:
+            grouped = (f"{told}: {', '.join(labels)}" for told, labels in others.items() if labels)
+            text += f" Others: {'; '.join(grouped)}."
         if first.queries < _FEW:
             text += f" {first.queries} queries are too few to tell."
         for when, row in (("Before", first.before), ("After", first.after)):
