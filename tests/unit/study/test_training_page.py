@@ -159,6 +159,8 @@ def test_a_loss_that_is_no_number_breaks_the_curve_and_is_said() -> None:
     assert "not finite at 1 of 6 epochs, first at 3" in text
     assert "nan," not in text
     assert 'points="nan' not in text
+    loss = re.findall(r'<polyline class="curve" points="([^"]*)"', text)[:2]
+    assert [len(line.split()) for line in loss] == [2, 3]
     everywhere = training_page(trained(history=(epoch(1, loss=math.inf), epoch(2, loss=math.nan))), PICTURES)
     assert "no value; not finite at 2 of 2 epochs, first at 1" in everywhere
 
@@ -263,7 +265,7 @@ def test_hostile_names_stay_text() -> None:
         trained(
             title=nasty, recipe=nasty, facts={nasty: nasty}, notes=(nasty,), before=(before,), after=(after,),
             history=(epoch(1, finding=(nasty, nasty, nasty)),),
-            queries=(Item(103, Path(nasty), nasty),),
+            queries=(Item(103, Path("<script>.jpg"), nasty),),
         ),
         PICTURES,
     )  # fmt: skip
