@@ -83,13 +83,13 @@ def similarities(
 def similarity_svg(histogram: Histogram, title: str, *, beside: Sequence[Histogram] = ()) -> str:
     """The two distributions, one over the other, as an inline SVG in the colours of a report page.
 
-    Histograms that stand `beside` it get the same axes, so that they can be held against each other.
+    Histograms that stand `beside` it get the same cosines below, so that they can be held against each other.
     """
     shown = [histogram, *beside]
     filled = np.flatnonzero(np.sum([h.positive + h.negative for h in shown], axis=0))
     first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, len(histogram.positive) - 1)
     edges = histogram.edges[first : last + 2]
-    top = max(float(np.max([h.positive, h.negative])) for h in shown) or 1.0
+    top = float(np.max([histogram.positive, histogram.negative])) or 1.0
     x, y = Scale.across(float(edges[0]), float(edges[-1])), Scale.up(0, top * 1.05)
     parts = [axes(x, y, ticks(float(edges[0]), float(edges[-1]), 5), ticks(0, top, 3), below="cosine")]
     for kind, values in (("b", histogram.negative), ("a", histogram.positive)):

@@ -187,12 +187,14 @@ def _legend(names: Sequence[str], colour: dict[str, str], side: int, *, unlabell
     entries: list[tuple[str, tuple[int, int, int] | str]] = [(name, colour[name]) for name in names[:_NAMED]]
     if unlabelled:
         entries.append(("no label", _FAINT))
-    if len(names) > _NAMED:
-        entries.append((f"and {len(names) - _NAMED} more classes, in the same colours again", _PAPER))
+    more = f"and {len(names) - _NAMED} more classes, in the same colours again" if len(names) > _NAMED else ""
     columns = max(1, min(4, side // 250))
     width, line = (side - 2 * _GAP) // columns, round(size * 1.7)
-    legend = Image.new("RGB", (side, 2 * _GAP + -(-len(entries) // columns) * line if entries else _GAP), _PAPER)
+    lines = -(-len(entries) // columns)
+    height = 2 * _GAP + (lines + bool(more)) * line if entries else _GAP
+    legend = Image.new("RGB", (side, height), _PAPER)
     draw = ImageDraw.Draw(legend)
+    draw.text((_GAP, _GAP + lines * line), fit(more, font, side - 2 * _GAP), fill=_FAINT, font=font)
     for number, (name, fill) in enumerate(entries):
         x, y = _GAP + number % columns * width, _GAP + number // columns * line
         draw.rectangle((x, y + 2, x + size, y + size + 2), fill=fill)

@@ -95,9 +95,12 @@ class Protocol:
         first, change = self.first, self.first.change
         if first.outcome == "unmeasured":
             return f"{change.label} was not measured."
-        verb = "rose" if change.after > change.before else "fell" if change.after < change.before else "stayed"
+        moved = f"from {first.show(change.before)} to {first.show(change.after)}"
+        moved = f"rose {moved}" if change.after > change.before else f"fell {moved}"
+        if change.after == change.before:
+            moved = f"stayed at {first.show(change.after)}"
         text = (
-            f"{change.label} {verb} from {first.show(change.before)} to {first.show(change.after)}: "
+            f"{change.label} {moved}: "
             f"{first.signed(change.difference.value)}, 95% interval {first.signed(change.difference.low)} to "
             f"{first.signed(change.difference.high)}, {first.told}."
         )

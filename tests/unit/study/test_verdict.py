@@ -44,6 +44,8 @@ def test_the_numbers_stand_beside_the_words() -> None:
     assert re.match(
         r"mAP rose from 0\.3000 to 0\.7000: \+0\.4000, 95% interval \+0\.3\d+ to \+0\.4\d+, clear gain\.", protocol.told
     )
+    (same,) = verdict(LOW, LOW).protocols
+    assert same.told.startswith("mAP stayed at 0.3000: +0.0000")
     (lost,) = verdict(HIGH, LOW).protocols
     assert "−0.4000" in lost.told
 
