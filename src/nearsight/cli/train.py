@@ -191,7 +191,10 @@ def epoch_line(epoch: Epoch) -> str:
 def summary(outcome: Outcome) -> None:
     """Before and after, and what to do next."""
     from nearsight.study.report import compare
+    from nearsight.study.verdict import judge
 
+    render.out(judge(outcome.before, outcome.after).sentence)
+    render.out()
     for before, after in zip(outcome.before, outcome.after, strict=True):
         card = after.card
         render.out(f"{card.dataset} {card.protocol}: {after.queries:,} queries in {after.gallery:,} pictures")

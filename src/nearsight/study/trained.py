@@ -155,9 +155,14 @@ def vars_of(finding: Any) -> dict[str, str]:
 
 
 def page_of(
-    recipe: Recipe, facts: dict[str, str], fitted: Fitted, before: Sequence[Report], after: Sequence[Report]
+    recipe: Recipe,
+    facts: dict[str, str],
+    fitted: Fitted,
+    before: Sequence[Report],
+    after: Sequence[Report],
+    queries: tuple[Item, ...],
 ) -> Trained:
-    """The page without its maps."""
+    """The page without its maps. `queries`: all that were asked, so that those that fell can be shown."""
     return Trained(
         title=recipe.name or "training",
         recipe=settings.write(recipe),
@@ -168,6 +173,7 @@ def page_of(
         maps=None,
         similarities=None,
         notes=(recipe.about,) if recipe.about else (),
+        queries=queries,
     )
 
 

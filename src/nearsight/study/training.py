@@ -144,7 +144,8 @@ def train(
         told = training_json(recipe, facts, fitted, before, after)
         encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
         save_reports(folder / "after.json", after)
-        page = page_of(recipe, facts, fitted, before, after)
+        queries = {item.key: item for benchmark in divided.benchmarks for item in benchmark.queries}
+        page = page_of(recipe, facts, fitted, before, after, tuple(queries.values()))
         if maps:
             page = yield from study.mapped(page, base, encoder)
         write_training_page(page, folder / "report.html", Pictures.default())

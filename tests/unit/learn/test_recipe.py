@@ -14,7 +14,7 @@ from nearsight.encode.encoder import TOWERS
 from nearsight.encode.heads import HEADS
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
-from nearsight.learn.recipe import Loop, Recipe
+from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.metrics import METRICS
