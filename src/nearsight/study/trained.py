@@ -17,8 +17,8 @@ from nearsight.core.errors import FormatError, InputError, TrainingError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import TOWERS, Encoder
-from nearsight.encode.heads import HEADS
-from nearsight.encode.network import TorchTower, compose
+from nearsight.encode.golden import golden_pictures
+from nearsight.encode.network import TorchTower
 from nearsight.encode.trainable import Trainable
 from nearsight.encode.whitening import learned, pca
 from nearsight.learn.fit import Fitted
@@ -47,10 +47,7 @@ def finished(network: Trainable, fitted: Fitted, pictures: Labelled, recipe: Rec
         return tower
     vectors = Encoder(tower).encode_images(pictures.open(row) for row in range(len(pictures)))
     dim = recipe.network.whiten_dim or tower.dim
-    projection, mean = pca(vectors, dim) if how == "pca" else learned(vectors, pictures.labels, dim)
-    head = HEADS.build(f"whiten?dim={dim}", width=tower.dim, seed=0)
-    head.set(projection, mean)
-    return compose(tower, head, f"whiten?dim={dim}")
+    return (pca(vectors, dim) if how == "pca" else learned(vectors, pictures.labels, dim)).on(tower)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +86,8 @@ class Study:
         return encoder, tuple(reports)
 
     def _exported(self, tower: TorchTower, count: int) -> Encoder:
+        # said here, in words about the network; the export would speak of a graph that is not it
+        Encoder(tower).encode_prepared(list(golden_pictures(tower.preprocess.size)))
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             Encoder(tower).save(Path(folder) / "encoder")
             return Encoder.load(Path(folder) / "encoder", expect=count)
