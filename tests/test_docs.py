@@ -13,6 +13,7 @@ from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
+from nearsight.learn import doctor
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
 from nearsight.learn.samplers import SAMPLERS
@@ -63,6 +64,13 @@ def test_every_part_of_training_is_documented(catalogue: Catalogue) -> None:
     page = (PAGE.parent / "losses.md").read_text(encoding="utf-8")
     for name in catalogue.names():
         assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in losses.md"
+
+
+def test_every_finding_of_the_doctor_is_documented() -> None:
+    page = (PAGE.parent / "training.md").read_text(encoding="utf-8")
+    codes = set(re.findall(r'"(doctor/[a-z-]+)"', Path(doctor.__file__).read_text(encoding="utf-8")))
+    assert len(codes) >= 8
+    assert codes == set(re.findall(r"^\| `(doctor/[a-z-]+)` \|", page, re.MULTILINE))
 
 
 def test_the_readmes_python_runs_as_it_stands(
