@@ -80,6 +80,39 @@ def hold_out(
     return tuple(i for i in items if i.key not in chosen), tuple(i for i in items if i.key in chosen)
 
 
+def folds(items: Sequence[Item], number: int, seed: int) -> tuple[tuple[tuple[Item, ...], tuple[Item, ...]], ...]:
+    """`number` times (what trains, what validates): the classes are dealt into as many parts, and each part validates
+    once while the others train. A class of one picture trains always.
+
+    Raises DatasetError: ``dataset/folds`` for fewer than two folds, or fewer than two classes of two pictures in each
+    (nothing to tell apart, or nothing to find); ``dataset/unlabelled``.
+    """
+    bare = [str(item.path) for item in items if item.label is None]
+    if bare:
+        raise DatasetError(
+            f"{len(bare)} of {len(items)} picture(s) have no label: {few(bare)}",
+            code="dataset/unlabelled",
+            hint="label them",
+        )
+    several = [label for label, members in _classes(items).items() if len(members) > 1]
+    if number < 2 or len(several) < 2 * number:
+        most = len(several) // 2
+        raise DatasetError(
+            f"{len(several)} classes of two pictures or more cannot be dealt into {number} folds: a fold is two "
+            "classes or more, and there are two folds or more",
+            code="dataset/folds",
+            hint=f"{most} folds" if most >= 2 else "label more classes: training needs four of two pictures or more",
+        )
+    fold_of = {label: at % number for at, label in enumerate(_drawn(several, f"folds {seed}"))}
+    return tuple(
+        (
+            tuple(item for item in items if fold_of.get(item.label or "") != fold),
+            tuple(item for item in items if fold_of.get(item.label or "") == fold),
+        )
+        for fold in range(number)
+    )
+
+
 def _chosen(items: Sequence[Item], share: float, salt: str, disjoint: bool, what: str) -> set[int]:
     """Keys of the pictures that go to the other side. `what` is cut, for messages."""
     if not 0 < share < 1:

@@ -49,6 +49,8 @@ class Pictures:
     skipped: tuple[Skipped, ...]
     side: int
     _kept: dict[int, Image.Image] = field(default_factory=dict)
+    _lines: tuple[str, ...] = ()
+    """(n,) content and label of each, which the digest is over."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -66,6 +68,16 @@ class Pictures:
                 code="training/vanished",
                 hint="put it back and run the same command: training goes on from its last checkpoint",
             ) from error
+
+    def subset(self, rows: Sequence[int]) -> Pictures:
+        """Some of them, in the order of `rows`, as if only they had been given: labels are numbered anew, over the
+        classes that are left. What is kept decoded is shared; nothing is read.
+        """
+        items = tuple(self.items[row] for row in rows)
+        names, labels = _numbered(items, None)
+        lines = tuple(self._lines[row] for row in rows)
+        kept = {at: self._kept[row] for at, row in enumerate(rows) if row in self._kept}
+        return Pictures(items, labels, names, _digest(lines), (), self.side, kept, lines)
 
 
 def proven(
@@ -114,11 +126,19 @@ def proven(
             code="dataset/empty",
             hint="look at the folder or table they come from",
         )
-    known = tuple(names) if names is not None else tuple(sorted({str(item.label) for item in usable}))
+    known, labels = _numbered(usable, names)
+    return Pictures(tuple(usable), labels, known, _digest(lines), tuple(skipped), side, kept, tuple(lines))
+
+
+def _numbered(items: Sequence[Item], names: Sequence[str] | None) -> tuple[tuple[str, ...], Numbers]:
+    """The classes (those that occur, sorted, where none are given), and (n,) each item's number among them."""
+    known = tuple(names) if names is not None else tuple(sorted({str(item.label) for item in items}))
     number_of = {name: at for at, name in enumerate(known)}
-    labels = np.fromiter((number_of[str(item.label)] for item in usable), dtype=np.int64, count=len(usable))
-    digest = hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogatepass")).hexdigest()
-    return Pictures(tuple(usable), labels, known, digest, tuple(skipped), side, kept)
+    return known, np.fromiter((number_of[str(item.label)] for item in items), dtype=np.int64, count=len(items))
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _proof(item: Item, side: int) -> tuple[Image.Image, str] | Skipped:

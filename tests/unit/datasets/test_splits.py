@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nearsight.core.errors import DatasetError
 from nearsight.core.items import Item
 from nearsight.data.datasets import Dataset
-from nearsight.data.splits import hold_out, split
+from nearsight.data.splits import folds, hold_out, split
 
 
 def pictures(sizes: Sequence[int], root: str = "/data") -> tuple[Item, ...]:
@@ -160,3 +160,27 @@ def test_refused() -> None:
     refused("one-class", lambda: hold_out(pictures([9]), 0.5, 0, False))
     assert "stratified" in refused("one-class", lambda: hold_out(pictures([9, 9, 9]), 0.5, 0, True)).hint
     refused("split", lambda: split(good, "random", test=0.5, seed=0))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_folds_share_no_class_and_each_class_validates_once(number: int) -> None:
+    items = pictures([3, 2, 4, 1, 5, 2, 3, 1, 2])
+    validated: list[str | None] = []
+    for train, held in folds(items, number, 0):
+        mine = {item.label for item in held}
+        assert len(mine) >= 2
+        assert not mine & {item.label for item in train}
+        assert sorted(item.key for item in (*train, *held)) == [item.key for item in items]
+        assert {"class3", "class7"} <= {item.label for item in train}, "of one picture nothing can be found"
+        validated += sorted(mine)
+    assert sorted(validated) == [f"class{c}" for c in (0, 1, 2, 4, 5, 6, 8)]
+    assert folds(items[::-1], number, 0)[0][1] == folds(items, number, 0)[0][1][::-1]
+    assert any(folds(items, number, 0)[0] != folds(items, number, seed)[0] for seed in (1, 2, 3))
+
+
+def test_folds_that_are_too_many_are_refused() -> None:
+    assert "2 folds" in refused("folds", lambda: folds(pictures([2] * 5 + [1] * 9), 3, 0)).hint
+    refused("folds", lambda: folds(pictures([2] * 5), 1, 0))
+    assert "four" in refused("folds", lambda: folds(pictures([2, 2, 2]), 2, 0)).hint
+    bare = tuple(replace(item, label=None) for item in pictures([4, 4]))
+    refused("unlabelled", lambda: folds(bare, 2, 0))

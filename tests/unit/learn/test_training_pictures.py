@@ -101,3 +101,18 @@ def test_ahead_keeps_the_order_and_its_bound() -> None:
             assert len(running) <= len(found) + 4
             found.append(value)
     assert found == [n * n for n in range(20)]
+
+
+def test_a_subset_is_what_reading_only_those_would_have_given(squares: list[Item]) -> None:
+    rows = [20, 3, 17, 0]
+    part, alone = read(squares).subset(rows), read([squares[row] for row in rows])
+    assert (part.items, part.names, part.digest) == (alone.items, alone.names, alone.digest)
+    assert part.names == ("blue", "red")
+    assert part.labels.tolist() == alone.labels.tolist() == [1, 0, 1, 0]
+    assert part.subset([1]).digest == read([squares[3]]).digest
+
+
+def test_a_subset_decodes_nothing_again(squares: list[Item], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(squares)
+    monkeypatch.setattr("nearsight.learn.pictures.decode", None)
+    assert whole.subset([9, 5]).open(1) is whole.open(5)
