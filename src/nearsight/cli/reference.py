@@ -1,6 +1,7 @@
-"""The reference in docs/cli.md, written from the verbs themselves: ``python -m nearsight.cli.reference docs/cli.md``.
+"""References written from the program itself: ``python -m nearsight.cli.reference docs/cli.md docs/training.md``.
 
-What stands above the marker is written by people and stays; tests/test_docs.py holds the rest to the program.
+In docs/cli.md the verbs, below a marker; in docs/training.md the settings of a recipe, between two. The rest is written
+by people and stays; tests/test_docs.py holds these parts to the program.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from nearsight.cli.app import EXIT_CODES, VERBS, options
 
 MARKER = "<!-- From here on written by: python -m nearsight.cli.reference docs/cli.md -->"
+SETTINGS = "<!-- settings -->", "<!-- /settings -->"
 
 
 def reference() -> str:
@@ -70,7 +72,29 @@ def _table(verb: Callable[..., Any]) -> list[str]:
     return ["| | |", "|---|---|", *rows] if rows else []
 
 
+def settings() -> str:
+    """Every table of a recipe with its defaults and what its docstring says, as Markdown."""
+    from nearsight.core.settings import write
+    from nearsight.learn.recipe import Recipe
+
+    lines = [SETTINGS[0], "", "## All settings", ""]
+    for block in write(Recipe()).split("\n\n"):
+        table = block.partition("]")[0].removeprefix("[") if block.startswith("[") else ""
+        told = inspect.getdoc(type(getattr(Recipe(), table)) if table else Recipe) or ""
+        lines += [f"**`[{table}]`**" if table else "**The recipe**", "", "```toml", block.strip(), "```", ""]
+        lines += ["```", told, "```", ""]
+    return "\n".join([*lines, SETTINGS[1]])
+
+
+def rewritten(text: str) -> str:
+    """A page with its generated part as the program says it now."""
+    if MARKER in text:
+        return text.partition(MARKER)[0] + reference()
+    before, _, rest = text.partition(SETTINGS[0])
+    return before + settings() + rest.partition(SETTINGS[1])[2]
+
+
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    preface = file.read_text(encoding="utf-8").partition(MARKER)[0]
-    file.write_text(preface + reference(), encoding="utf-8")
+    for name in sys.argv[1:]:
+        file = Path(name)
+        file.write_text(rewritten(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -20,6 +20,7 @@ nearsight show ~/Pictures"""
 
 CATALOGUES = {
     "encoders": ("nearsight.encode.encoder", "TOWERS", "what makes vectors of pictures (index --encoder)"),
+    "poolings": ("nearsight.encode.pooling", "POOLINGS", "what makes one vector of a feature map, or of any set"),
     "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
@@ -31,6 +32,7 @@ CATALOGUES = {
     "samplers": ("nearsight.learn.samplers", "SAMPLERS", "which pictures make a batch"),
 }
 """Word on the command line -> module, name in it, and what its members are for."""
+RECIPES = "recipes"
 
 
 def run(
@@ -38,7 +40,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="[CATALOGUE|PATH]",
-            help=f"One of {', '.join(CATALOGUES)}; or the path of a collection, an indexed folder or an encoder.",
+            help=f"One of {', '.join(CATALOGUES)}, {RECIPES}; or the path of a collection, a folder, an encoder.",
             show_default=False,
         ),
     ] = None,
@@ -60,6 +62,16 @@ def run(
         for number, (word, members) in enumerate(bodies.items()):
             render.out(("\n" if number else "") + render.paint(f"{word}: {CATALOGUES[word][2]}", "bold"))
             _print_members(members)
+        render.out()
+        render.out(render.paint(f"{RECIPES}: how a network is trained (train)", "bold"))
+        _print_members(_recipes())
+    elif what == RECIPES:
+        if name is not None:
+            _recipe(name)
+        elif as_json:
+            render.out(json.dumps(_recipes(), indent=1))
+        else:
+            _print_members(_recipes())
     elif what in CATALOGUES:
         if name is not None:
             _explain(catalogue(what), name, as_json)
@@ -73,7 +85,8 @@ def run(
         _describe(Path(what).expanduser(), as_json)
     else:
         raise UnknownName(
-            f"there is no catalogue and no folder '{what}'", hint=f"nearsight show {'|'.join(CATALOGUES)}|PATH"
+            f"there is no catalogue and no folder '{what}'",
+            hint=f"nearsight show {'|'.join(CATALOGUES)}|{RECIPES}|PATH",
         )
 
 
@@ -84,6 +97,22 @@ def catalogue(word: str) -> Catalogue:
     module, attribute, _ = CATALOGUES[word]
     found: Catalogue = getattr(import_module(module), attribute)
     return found
+
+
+def _recipes() -> dict[str, str]:
+    """Name -> the first sentence of what it is."""
+    from nearsight.study import recipes
+
+    return {name: recipes.read(name).about.partition(". ")[0].removesuffix(".") for name in recipes.names()}
+
+
+def _recipe(name: str) -> None:
+    """All settings of one, as `train` would use them: a file to start from."""
+    from nearsight.core.settings import write
+    from nearsight.study import recipes
+
+    for text in write(recipes.read(name)).splitlines():
+        render.out(text)
 
 
 def _members(of: Catalogue) -> dict[str, str]:

@@ -36,7 +36,7 @@ def run(
         str | None,
         typer.Argument(
             metavar="[RECIPE]",
-            help="A recipe in TOML, or one that comes with nearsight (nearsight show recipes). Without one: the defaults.",
+            help="A recipe in TOML, or one that comes with nearsight (nearsight show recipes). Else: the defaults.",
             show_default=False,
         ),
     ] = None,
@@ -45,14 +45,16 @@ def run(
         typer.Option(
             "--data",
             metavar="FOLDER|TABLE|DATASET",
-            help="A folder of class folders, a table (CSV or Parquet: path, label, and split if there is one), or a data "
-            "set by name.",
+            help="A folder of class folders, a table (CSV or Parquet: path, label, and split if there is one), or a "
+            "data set by name.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False),
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False
+        ),
     ] = None,
     root: Annotated[
         str | None,
@@ -79,7 +81,9 @@ def run(
     tower: Annotated[
         str | None,
         typer.Option(
-            "--tower", metavar="ADDRESS|ENCODER", help="The network that is trained, or an encoder folder to go on from."
+            "--tower",
+            metavar="ADDRESS|ENCODER",
+            help="The network that is trained, or an encoder folder to go on from.",
         ),
     ] = None,
     head: Annotated[str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on its features.")] = None,
@@ -89,7 +93,9 @@ def run(
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Pictures a step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", metavar="RATE", help="The tower's learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -166,8 +172,7 @@ def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool =
                     render.warn(f"{finding.what}  [{finding.code}]")
                     render.warn(f"  repair: {finding.repair}")
 
-    begun = render.generator(train(recipe, folder, device=device, fresh=fresh, maps=maps))
-    outcome: Outcome = render.watch(begun, see)
+    outcome = render.watch(train(recipe, folder, device=device, fresh=fresh, maps=maps), see)
     for line in skipped_table(list({event.path: event for event in skipped}.values())):
         render.warn(line)
     return outcome
@@ -186,7 +191,10 @@ def epoch_line(epoch: Epoch) -> str:
 def summary(outcome: Outcome) -> None:
     """Before and after, and what to do next."""
     from nearsight.study.report import compare
+    from nearsight.study.verdict import judge
 
+    render.out(judge(outcome.before, outcome.after).sentence)
+    render.out()
     for before, after in zip(outcome.before, outcome.after, strict=True):
         card = after.card
         render.out(f"{card.dataset} {card.protocol}: {after.queries:,} queries in {after.gallery:,} pictures")

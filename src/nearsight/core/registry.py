@@ -130,12 +130,17 @@ class Catalogue:
         Raises UnknownName for an unknown name, variant or option, or a value of the wrong type.
         """
         parsed = Address.parse(address)
+        return self.module(parsed.name).build(**self.check(address), **given)
+
+    def check(self, address: str) -> dict[str, object]:
+        """The arguments of ``build`` that ``address`` spells. Raises as `build`, and builds nothing."""
+        parsed = Address.parse(address)
         module = self.module(parsed.name)
         hints = get_type_hints(module.build)
         parameters = inspect.signature(module.build).parameters
         if parsed.variant is not None and "variant" not in parameters:
             raise UnknownName(f"{self.noun} '{parsed.name}' has no variants", hint=f"write '{parsed.name}'")
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         allowed = [o.name for o in self.options(parsed.name)]
         for key, text in parsed.options.items():
             if key not in allowed:
@@ -143,7 +148,7 @@ class Catalogue:
             options[key] = _convert(text, hints.get(key, str), f"{parsed.name}?{key}")
         if parsed.variant is not None:
             options["variant"] = parsed.variant
-        return module.build(**options, **given)
+        return options
 
 
 def _suggest(name: str, names: list[str]) -> str:

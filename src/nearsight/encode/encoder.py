@@ -37,12 +37,16 @@ class ImageTower(Protocol):
     """The address of the tower that takes back what `files` gives: its own, or ``exported`` for a network."""
     dim: int
     """Length of the vectors."""
-    side: int
-    """Pictures larger than this may be decoded at a reduced scale whose shorter side is still >= 2 * side; 0: never."""
     batch: int
     """A good number of pictures for one `forward`."""
     fitted: bool
     """False where `fit` must be called first (a codebook)."""
+
+    @property
+    def side(self) -> int:
+        """Pictures larger than this may be decoded at a reduced scale whose shorter side is still >= 2 * side; 0:
+        never."""
+        ...
 
     def identity(self) -> Mapping[str, Any]:
         """JSON-able facts that determine the vector: options, preprocessing, sha256 of weights. Not the runtime."""

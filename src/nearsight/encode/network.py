@@ -117,8 +117,8 @@ class TorchTower(NetworkTower):
         self.address = " + ".join([bare(address), *heads]) if heads else address
         self.module, self.preprocess, self._keep_weights = module.eval(), preprocess, keep_weights
         digest = hashlib.sha256()
-        for name, tensor in sorted(tensors_of(module).items()):
-            digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        for name, tensor in sorted(tensors_of(module).items()):  # a number's shape is (1,), as it always was here
+            digest.update(f"{name} {tensor.dtype} {tensor.shape or (1,)}\n".encode())
             digest.update(np.ascontiguousarray(tensor).data)
         headed = {"heads": list(heads)} if heads else {}
         self._identity = {**facts, **headed, "weights": digest.hexdigest(), "preprocess": preprocess.facts()}

@@ -112,7 +112,8 @@ def _erased(small: Image.Image, draw: np.random.Generator) -> Image.Image:
 
 def _mean(small: Image.Image) -> NDArray[np.float64]:
     """(3,) the mean colour, 0 .. 255."""
-    mean: NDArray[np.float64] = np.asarray(small).reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    # by columns first: a sum down long rows is several times as fast as one over threes
+    mean: NDArray[np.float64] = np.asarray(small).reshape(small.height, -1).mean(axis=0).reshape(-1, 3).mean(axis=0)
     return mean
 
 

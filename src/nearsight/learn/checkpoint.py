@@ -135,7 +135,9 @@ def restore(found: Found, modules: Mapping[str, Module], walk: Optimizer) -> Non
         for name, tensor in _below(found.tensors, "optimiser").items():
             number, _, key = name.partition(".")
             like = weights[int(number)]
-            if tensor.shape == like.shape:  # laid out as the weights are (channels last): fused steps walk memory in order
+            if (
+                tensor.shape == like.shape
+            ):  # laid out as the weights are (channels last): fused steps walk memory in order
                 tensor = like.detach().clone().copy_(tensor)
             state.setdefault(int(number), {})[key] = tensor
         walk.load_state_dict({"state": state, "param_groups": walk.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""The loop: epochs of batches, a checkpoint now and then, a measure on held-out pictures, and what to take in the end."""
+"""The loop: epochs of batches, a checkpoint now and then, a measure on held-out pictures, a choice in the end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import Benchmark
 from nearsight.core.relevance import keys_of, relevance_of
+from nearsight.encode.heads import HEADS
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn import checkpoint
 from nearsight.learn.checkpoint import Marks, Place
 from nearsight.learn.devices import Devices
 from nearsight.learn.doctor import Doctor
 from nearsight.learn.history import Epoch, Progress
+from nearsight.learn.losses import LOSSES
+from nearsight.learn.miners import MINERS
 from nearsight.learn.objective import Objective, objective
 from nearsight.learn.optimise import share_of_rate
 from nearsight.learn.pictures import Loader, Pictures
 from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS, Numbers, Sampler
 from nearsight.learn.step import Learner
+from nearsight.learn.targets import TARGETS
 from nearsight.measure.evaluate import evaluate
 from nearsight.measure.metrics import METRICS
 from nearsight.measure.ranking import Gallery
@@ -175,10 +179,19 @@ class _Run:
                 last=last,
             )
             self.doctor.see(
-                learned.value, learned.vectors, torch.from_numpy(pictures.labels[rows]), learned.matrix, learned.gradient
+                learned.value,
+                learned.vectors,
+                torch.from_numpy(pictures.labels[rows]),
+                learned.matrix,
+                learned.gradient,
             )
             now = time.perf_counter()
-            for name, more in (("loss", learned.value), ("batches", 1), ("pictures", len(rows)), ("seconds", now - begun)):
+            for name, more in (
+                ("loss", learned.value),
+                ("batches", 1),
+                ("pictures", len(rows)),
+                ("seconds", now - begun),
+            ):
                 self.sums[name] += more
             begun = now
             self.place = Place(number, position + 1, self.place.step + last)
@@ -261,19 +274,34 @@ def validate(learner: Learner, loader: Loader, metric: str) -> float:
     return found.rows[0].interval.value
 
 
+def require_parts(recipe: Recipe) -> None:
+    """Raises UnknownName for a component or an option that does not exist: before hours of work, not after."""
+    goal = recipe.objective
+    for catalogue, address in (
+        (LOSSES, goal.loss), (TARGETS, goal.target), (MINERS, goal.miner), (SAMPLERS, goal.sampler),
+        (HEADS, recipe.network.head), (METRICS, recipe.loop.measure),
+    ):  # fmt: skip
+        if address:
+            catalogue.check(address)
+
+
 def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Objective:
     goal = recipe.objective
     return objective(
-        goal.loss, target=goal.target or None, miner=goal.miner, sampler=sampler, classes=classes, dim=dim, seed=recipe.seed
+        goal.loss,
+        target=goal.target or None,
+        miner=goal.miner,
+        sampler=sampler,
+        classes=classes,
+        dim=dim,
+        seed=recipe.seed,
     )
 
 
 def _mark(recipe: Recipe) -> str:
     """sha256 of what determines the weights: how fast pictures come and when is saved does not."""
     usual = type(recipe.loop)()
-    loop = replace(
-        recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s
-    )
+    loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
     told = settings.write(replace(recipe, name="", about="", loop=loop))
     return hashlib.sha256(told.encode()).hexdigest()
 

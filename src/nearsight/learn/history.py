@@ -11,8 +11,8 @@ from nearsight.learn.doctor import Finding, Health
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """About every hundredth of a training: optimiser steps done, the last batch's loss, the share of the base rates, the
-    gradient's norm before clipping."""
+    """About every hundredth of a training: optimiser steps done, the last batch's loss, the share of the base rates,
+    the gradient's norm before clipping."""
 
     step: int
     loss: float

@@ -36,7 +36,9 @@ class Log:
     def see(self, event: object) -> None:
         """Epochs and Progress are written down; other events are none of its business. Raises WriteFailed."""
         if isinstance(event, Progress):
-            self._scalars({"step/loss": event.loss, "step/rate": event.rate, "step/gradient": event.gradient}, event.step)
+            self._scalars(
+                {"step/loss": event.loss, "step/rate": event.rate, "step/gradient": event.gradient}, event.step
+            )
         elif isinstance(event, Epoch):
             try:
                 with self._file.open("a", encoding="utf-8") as file:
@@ -59,7 +61,9 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._board is not None:
             self._board.close()
 

@@ -1,4 +1,4 @@
-"""Who learns how fast: parameter groups, and rates as a function of the step alone, so that nothing of them is saved."""
+"""Who learns how fast: parameter groups, and rates as a function of the step alone: nothing of them is saved."""
 
 from __future__ import annotations
 
@@ -47,16 +47,17 @@ def optimiser(network: Module, target: Module, loop: Loop) -> Optimizer:
         raise InputError("nothing is left to train", code="recipe/frozen", hint="freeze less, or give it a head")
     fused = all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
     if loop.optimiser == "sgd":
-        return torch.optim.SGD(
-            groups, lr=loop.lr, momentum=loop.momentum, nesterov=loop.momentum > 0, fused=fused
-        )
+        return torch.optim.SGD(groups, lr=loop.lr, momentum=loop.momentum, nesterov=loop.momentum > 0, fused=fused)
     kind = torch.optim.AdamW if loop.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=loop.lr, fused=fused)
 
 
 def _groups(part: Module, rate: float, decay: float) -> Iterator[dict[str, Any]]:
     learning = [p for p in part.parameters() if p.requires_grad]
-    for params, weight_decay in (([p for p in learning if p.ndim > 1], decay), ([p for p in learning if p.ndim <= 1], 0)):
+    for params, weight_decay in (
+        ([p for p in learning if p.ndim > 1], decay),
+        ([p for p in learning if p.ndim <= 1], 0),
+    ):
         if params:
             yield {"params": params, "base": rate, "lr": rate, "weight_decay": weight_decay}
 
@@ -78,5 +79,3 @@ def set_rates(walk: Optimizer, share: float) -> None:
     """The groups' rates for the next step."""
     for group in walk.param_groups:
         group["lr"] = group["base"] * share
-
-

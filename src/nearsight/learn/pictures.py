@@ -1,4 +1,4 @@
-"""The pictures of a training: read and proven once, kept decoded as far as memory allows, augmented ahead of the step."""
+"""The pictures of a training: read and proven once, kept decoded where memory allows, augmented ahead of the step."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Pictures:
         return len(self.items)
 
     def open(self, row: int) -> Image.Image:
-        """One picture, RGB. Raises DatasetError (code ``training/vanished``) where it was there before and is not now."""
+        """One picture, RGB. Raises DatasetError (``training/vanished``) where it was there before and is not now."""
         kept = self._kept.get(row)
         if kept is not None:
             return kept

@@ -39,8 +39,9 @@ class Data:
     test        that share
     validation  share of the training pictures that is held out (whole classes if disjoint), to choose an epoch by and
                 to stop early; 0: all are trained on, and nothing is chosen
-    protocols   who searches whom in the reports before and after; none: test->train and test-loo, or test-loo where
-                classes are disjoint
+    seed        which pictures or classes fall where; apart from the training's, so that its seeds share one split
+    protocols   who searches whom in the reports before and after; none: test->train and test-loo, as far
+                as there is something to find; test-loo where classes are disjoint
     """
 
     source: str = ""
@@ -48,9 +49,11 @@ class Data:
     split: Literal["auto", "given", "stratified", "disjoint"] = "auto"
     test: float = 0.2
     validation: float = 0.0
+    seed: int = 0
     protocols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        require(self.seed >= 0, "data.seed is 0 or more")
         require(0 < self.test < 1, "data.test is a share above 0 and below 1")
         require(0 <= self.validation < 1, "data.validation is a share from 0 to below 1")
 
@@ -80,7 +83,13 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is made small, by component addresses (``nearsight show losses``). target "": that of the loss's paper."""
+    """What is made small, by component addresses (``nearsight show losses``).
+
+    loss     how wrong the scores are
+    target   what anchors are scored against; "": that of the loss's paper, or of the sampler
+    miner    which pairs count
+    sampler  which pictures make a batch
+    """
 
     loss: str = "normalised_softmax"
     target: str = ""
@@ -101,7 +110,11 @@ class Loop:
     lr, head_lr, target_lr
                    of the tower, the head and what the target learns (class vectors); 0: as the tower's
     weight_decay   not on biases and norms
-    schedule       cosine to 0, step (times step_factor every step_epochs), constant; after `warmup` epochs, linearly
+    momentum       of sgd
+    schedule       cosine to 0, step, constant
+    warmup         epochs in which the rate rises to it, linearly
+    step_epochs, step_factor
+                   of the schedule `step`: the rate is multiplied by the factor every so many epochs
     clip           largest norm of the gradient; 0: any
     ema            decay a step of the average of weights that is kept and taken in the end; 0: none
     select         last, or best: the epoch with the best validation

@@ -67,9 +67,7 @@ class Learner:
                 if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                     layer.eval()
 
-    def learn(
-        self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool
-    ) -> Learned:
+    def learn(self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool) -> Learned:
         """One batch. `pixels` (m, size, size, 3) uint8 are this process's part of n; labels and items are all n.
 
         `rate` multiplies the base rates; `seed` starts what is random (dropout, mining); `last`: the gradients that
@@ -97,13 +95,11 @@ class Learner:
             raise TrainingError(
                 f"the {'loss' if number - number != 0 else 'gradient'} is not a finite number any more",
                 code="training/not-finite",
-                hint="a lower loop.lr, loop.clip=1, more loop.warmup, or loop.precision=fp32; the last checkpoint is kept",
+                hint="a lower loop.lr, loop.clip=1, more loop.warmup, or loop.precision=fp32; the checkpoint is kept",
             )
         return Learned(number, vectors, matrix, norm)
 
-    def _judged(
-        self, vectors: Tensor, labels: Tensor, items: Tensor, generator: Any
-    ) -> tuple[Tensor, Tensor, Matrix]:
+    def _judged(self, vectors: Tensor, labels: Tensor, items: Tensor, generator: Any) -> tuple[Tensor, Tensor, Matrix]:
         everybody = self.devices.gather(vectors.float(), len(labels))
         matrix = self.objective.matrix(everybody, labels, items)
         return self.objective.value(matrix, generator), everybody, matrix
@@ -201,5 +197,3 @@ def _out_of_memory(batch: int) -> TrainingError:
         hint="loop.chunk=16 keeps the batch for the loss and sends it through the network in parts; or a smaller "
         "loop.batch; the last checkpoint is kept",
     )
-
-

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
 from nearsight.core.artefact import replace_file
+from nearsight.study._html import card_rows, document, figure, plain_table, skipped_rows, text_table
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Failure, Report, Row, place, share
 from nearsight.study.sheet import Cell, contact_sheet
 
 _THUMBNAIL = 132
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e22; --faint: #646a73; --line: #dcdde0; --paper: #fafaf8; --bar: #2e5caa;
-  --chance: #c9a227; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e9e9ea; --faint: #a2a7af; --line: #3a3d43; --paper: #17181b;
-  --bar: #7ba4e8; --chance: #e2c04f; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 74rem;
-  margin: 2.5rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.6rem }
-p, caption, figcaption { color: var(--faint); text-align: left }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th { font-weight: 600; color: var(--faint); white-space: nowrap !important }
-th:first-child, td:first-child, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere }
-figure { margin: 1.2rem 0 } figure img { max-width: 100%; height: auto; border-radius: 4px }
-svg { vertical-align: middle } .line { stroke: var(--line) } .span { stroke: var(--bar) } .dot { fill: var(--bar) }
-.chance { stroke: var(--chance) }
-"""
 
 
 def page(report: Report, pictures: Pictures) -> str:
@@ -48,14 +30,7 @@ def page(report: Report, pictures: Pictures) -> str:
         _card(report),
         _skipped(report),
     ]
-    head = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">"
-        f"<title>{escape(title)} · nearsight</title><style>{_STYLE}</style></head>"
-    )
-    return f"{head}<body>{''.join(parts)}</body></html>\n"
+    return document(title, "".join(parts))
 
 
 def write_page(report: Report, path: Path, pictures: Pictures) -> None:
@@ -113,25 +88,22 @@ def _classes(report: Report) -> str:
     if not report.classes:
         return ""
     head, *rows = report.class_table()
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    names = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     note = f"<p>Chance is that of {escape(report.measures[0].label)}.</p>"
-    return f'<h2>By class</h2><div class="wide"><table><tr>{names}</tr>{lines}</table></div>{note}'
+    return f"<h2>By class</h2>{plain_table(head, rows)}{note}"
 
 
 def _worst(report: Report, pictures: Pictures) -> str:
     if not report.worst:
         return ""
     label = report.measures[0].label
-    figures = []
-    for failure in report.worst:
-        sheet = failure_sheet(failure, pictures)
-        told = f"{failure.label or 'no label'} · {label} {failure.value:.4f} · {failure.path}"
-        figures.append(
-            f'<figure><img alt="{escape(told)}" width="{sheet.width}" height="{sheet.height}" src="{_data(sheet)}">'
-            f"<figcaption>{escape(told)}</figcaption></figure>"
-        )
-    return f"<h2>Worst queries</h2><p>By {escape(label)}, the worst first.</p>{''.join(figures)}"
+    figures = "".join(failure_figure(failure, label, pictures) for failure in report.worst)
+    return f"<h2>Worst queries</h2><p>By {escape(label)}, the worst first.</p>{figures}"
+
+
+def failure_figure(failure: Failure, label: str, pictures: Pictures, *, kind: str = "") -> str:
+    """One bad query as HTML: its sheet, and in words what it is and its value of the measure `label`."""
+    told = f"{failure.label or 'no label'} · {label} {failure.value:.4f} · {failure.path}"
+    return figure(failure_sheet(failure, pictures), told, kind=kind)
 
 
 def failure_sheet(failure: Failure, pictures: Pictures, *, side: int = _THUMBNAIL) -> Image.Image:
@@ -145,32 +117,11 @@ def failure_sheet(failure: Failure, pictures: Pictures, *, side: int = _THUMBNAI
 
 
 def _card(report: Report) -> str:
-    rows = []
-    for name, value in report.card.to_json().items():
-        if name == "metrics":
-            continue  # told beside the measures
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {number}" for key, number in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(value)
-        rows.append(
-            f'<tr><td>{escape(name.replace("_", " "))}</td><td class="text">{escape(str(value)) or "–"}</td></tr>'
-        )
-    return f"<h2>Protocol</h2><p>Two reports are compared only where these agree.</p><table>{''.join(rows)}</table>"
+    rows = text_table(card_rows(report.card))
+    return f"<h2>Protocol</h2><p>Two reports are compared only where these agree.</p>{rows}"
 
 
 def _skipped(report: Report) -> str:
     if not report.skipped:
         return ""
-    rows = "".join(
-        f'<tr><td>{escape(event.path)}</td><td class="text">{escape(event.code)}</td>'
-        f'<td class="text">{escape(event.why)}</td></tr>'
-        for event in report.skipped
-    )
-    return f"<h2>Skipped pictures</h2><table>{rows}</table>"
-
-
-def _data(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return f"<h2>Skipped pictures</h2>{text_table(skipped_rows(report.skipped))}"

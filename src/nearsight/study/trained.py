@@ -11,30 +11,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.errors import FormatError, InputError
+from nearsight.core.errors import FormatError, InputError, TrainingError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import TOWERS, Encoder
-from nearsight.encode.heads import HEADS
-from nearsight.encode.network import TorchTower, compose
+from nearsight.encode.golden import golden_pictures
+from nearsight.encode.network import TorchTower
 from nearsight.encode.trainable import Trainable
 from nearsight.encode.whitening import learned, pca
 from nearsight.learn.fit import Fitted
 from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.recipe import Recipe
-from nearsight.study.pictures import Encodings, Pictures, encoding
+from nearsight.study.pictures import Pictures, encoding
 from nearsight.study.report import Report
 from nearsight.study.run import run
 from nearsight.study.similarities import similarities
-from nearsight.study.space import map_picture, project
+from nearsight.study.space import picture_maps
 from nearsight.study.training_page import Trained
-
-MAPPED = 400
-"""Pictures on a map."""
 
 
 def untrained(recipe: Recipe) -> TorchTower | Encoder:
@@ -52,10 +47,7 @@ def finished(network: Trainable, fitted: Fitted, pictures: Labelled, recipe: Rec
         return tower
     vectors = Encoder(tower).encode_images(pictures.open(row) for row in range(len(pictures)))
     dim = recipe.network.whiten_dim or tower.dim
-    projection, mean = pca(vectors, dim) if how == "pca" else learned(vectors, pictures.labels, dim)
-    head = HEADS.build(f"whiten?dim={dim}", width=tower.dim, seed=0)
-    head.set(projection, mean)
-    return compose(tower, head, f"whiten?dim={dim}")
+    return (pca(vectors, dim) if how == "pca" else learned(vectors, pictures.labels, dim)).on(tower)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,16 +62,18 @@ class Study:
     def measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         """The encoder as people will load it, exported and without torch, and a report a benchmark.
 
-        A network may have died so far that some pictures get the zero vector, which has no direction: one more
-        dimension then says so (head ``origin``), so that it is measured like any other.
+        Raises TrainingError (code ``training/no-direction``) for a network that gives a picture the zero vector.
         """
         try:
             return (yield from self._measured(tower))
         except InputError as error:
-            if error.code != "vectors" or isinstance(tower, Encoder):
+            if error.code != "vectors":
                 raise
-            origin = HEADS.build("origin", width=tower.dim, seed=0)
-            return (yield from self._measured(compose(tower, origin, "origin")))
+            raise TrainingError(
+                f"the network gives some picture the zero vector, which is like nothing: {error.message}",
+                code="training/no-direction",
+                hint="no ReLU at the end of network.head; a lower loop.lr",
+            ) from error
 
     def _measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         count = len({item.key for benchmark in self.benchmarks for item in (*benchmark.gallery, *benchmark.queries)})
@@ -92,6 +86,8 @@ class Study:
         return encoder, tuple(reports)
 
     def _exported(self, tower: TorchTower, count: int) -> Encoder:
+        # said here, in words about the network; the export would speak of a graph that is not it
+        Encoder(tower).encode_prepared(list(golden_pictures(tower.preprocess.size)))
         with tempfile.TemporaryDirectory(dir=self.cache) as folder:
             Encoder(tower).save(Path(folder) / "encoder")
             return Encoder.load(Path(folder) / "encoder", expect=count)
@@ -99,35 +95,14 @@ class Study:
     def mapped(self, page: Trained, before: Encoder, after: Encoder) -> Generator[Event, None, Trained]:
         """The page with maps of the query pictures and histograms of their similarities, before and after."""
         benchmark, pictures = self.benchmarks[-1], Pictures.default()
-        found: list[Encodings] = []
-        for encoder in (before, after):
-            found.append((yield from encoding(benchmark.queries, encoder, pictures, cache_folder=self.cache)))
-        labels = [[str(item.label) for item in one.items] for one in found]
-        rows = _spread(labels[-1], MAPPED)
-        chosen = {found[-1].items[row].key for row in rows}
-        maps, histograms = [], []
-        for one, names in zip(found, labels, strict=True):
-            some = [row for row, item in enumerate(one.items) if item.key in chosen]
-            thumbnails = [pictures.show(one.items[row].path, 64) for row in some]
-            points = project(one.vectors[some], "best", seed=0)
-            maps.append(map_picture(points, thumbnails, [names[row] for row in some]))
-            histograms.append(similarities(one.vectors, names))
-        return replace(page, maps=(maps[0], maps[1]), similarities=(histograms[0], histograms[1]))
-
-
-def _spread(labels: Sequence[str], most: int) -> list[int]:
-    """Up to `most` rows, as even over the classes as they come."""
-    by_class: dict[str, list[int]] = {}
-    for row, label in enumerate(labels):
-        by_class.setdefault(label, []).append(row)
-    draw = np.random.default_rng(0)
-    waiting = [draw.permutation(rows).tolist() for rows in by_class.values()]
-    chosen: list[int] = []
-    while len(chosen) < most and any(waiting):
-        for rows in waiting:
-            if rows and len(chosen) < most:
-                chosen.append(rows.pop())
-    return sorted(chosen)
+        first = yield from encoding(benchmark.queries, before, pictures, cache_folder=self.cache)
+        second = yield from encoding(benchmark.queries, after, pictures, cache_folder=self.cache)
+        labels = [item.label for item in first.items]
+        return replace(
+            page,
+            maps=picture_maps(first.items, first.vectors, second.vectors, pictures),
+            similarities=(similarities(first.vectors, labels), similarities(second.vectors, labels)),
+        )
 
 
 def facts_of(items: Sequence[Item], pictures: Labelled, fitted: Fitted) -> dict[str, str]:
@@ -179,9 +154,14 @@ def vars_of(finding: Any) -> dict[str, str]:
 
 
 def page_of(
-    recipe: Recipe, facts: dict[str, str], fitted: Fitted, before: Sequence[Report], after: Sequence[Report]
+    recipe: Recipe,
+    facts: dict[str, str],
+    fitted: Fitted,
+    before: Sequence[Report],
+    after: Sequence[Report],
+    queries: tuple[Item, ...],
 ) -> Trained:
-    """The page without its maps."""
+    """The page without its maps. `queries`: all that were asked, so that those that fell can be shown."""
     return Trained(
         title=recipe.name or "training",
         recipe=settings.write(recipe),
@@ -192,6 +172,7 @@ def page_of(
         maps=None,
         similarities=None,
         notes=(recipe.about,) if recipe.about else (),
+        queries=queries,
     )
 
 

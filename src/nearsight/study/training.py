@@ -24,15 +24,16 @@ from pathlib import Path
 
 from nearsight.core import settings
 from nearsight.core.artefact import replace_file
-from nearsight.core.errors import InputError, WriteFailed
+from nearsight.core.errors import DatasetError, InputError, WriteFailed
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
+from nearsight.core.relevance import relevance_of
 from nearsight.data.datasets import Dataset, load
 from nearsight.data.splits import hold_out, split
 from nearsight.encode.encoder import Encoder
 from nearsight.encode.trainable import Trainable, trainable
 from nearsight.learn.devices import Devices
-from nearsight.learn.fit import Fitted, fit
+from nearsight.learn.fit import Fitted, fit, require_parts
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.log import Log
 from nearsight.learn.pictures import Pictures as Labelled
@@ -91,16 +92,24 @@ def divide(recipe: Recipe) -> Divided:
     how = data.split
     if how == "auto":
         how = "given" if {"train", "test"} <= set(dataset.splits) else "stratified"
-    dataset = split(dataset, how, test=data.test, seed=recipe.seed)
+    dataset = split(dataset, how, test=data.test, seed=data.seed)
     training: tuple[Item, ...] = dataset.split("train")
     held: tuple[Item, ...] = ()
     named = [name for name in VALIDATION if name in dataset.splits]
     if data.validation:
-        training, held = hold_out(training, data.validation, recipe.seed, disjoint=how == "disjoint")
+        training, held = hold_out(training, data.validation, data.seed, disjoint=how == "disjoint")
     elif named and how == "given":
         held = dataset.split(named[0])
-    protocols = data.protocols or (("test-loo",) if how == "disjoint" else ("test->train", "test-loo"))
-    return Divided(dataset, training, held, tuple(dataset.benchmark(one) for one in protocols))
+    usual = ("test-loo",) if how == "disjoint" else ("test->train", "test-loo")
+    benchmarks = [dataset.benchmark(one) for one in data.protocols or usual]
+    found = tuple(one for one in benchmarks if data.protocols or relevance_of(one).counts.any())
+    if not found:
+        raise DatasetError(
+            f"no test picture of {dataset.name} has anything to find",
+            code="dataset/nothing-to-find",
+            hint="measuring needs several pictures of each class",
+        )
+    return Divided(dataset, training, held, found)
 
 
 def train(
@@ -111,7 +120,9 @@ def train(
     Raises what `divide` and `fit` raise, EncoderError for a tower that cannot be trained or exported, WriteFailed.
     """
     begun = time.perf_counter()
+    require_parts(recipe)
     divided = divide(recipe)
+    yield from divided.dataset.skipped
     devices = Devices(recipe.loop.precision, device)
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
     if devices.first:
@@ -133,7 +144,8 @@ def train(
         told = training_json(recipe, facts, fitted, before, after)
         encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
         save_reports(folder / "after.json", after)
-        page = page_of(recipe, facts, fitted, before, after)
+        queries = {item.key: item for benchmark in divided.benchmarks for item in benchmark.queries}
+        page = page_of(recipe, facts, fitted, before, after, tuple(queries.values()))
         if maps:
             page = yield from study.mapped(page, base, encoder)
         write_training_page(page, folder / "report.html", Pictures.default())
@@ -149,7 +161,9 @@ def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
                 if (folder / name).exists():
                     shutil.rmtree(folder / name)
     except OSError as error:
-        raise WriteFailed(f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out") from error
+        raise WriteFailed(
+            f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out"
+        ) from error
     # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
     if not (folder / "checkpoint").exists():
         replace_file(folder / "recipe.toml", settings.write(recipe).encode())

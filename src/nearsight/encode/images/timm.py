@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nearsight.core.errors import EncoderError, MissingExtra, UnknownName, Unreachable
+from nearsight.core.errors import EncoderError, InputError, MissingExtra, UnknownName, Unreachable
 from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.network import TorchTower, address_of, require_network
+from nearsight.encode.pooled import put_behind, put_in_place
 from nearsight.encode.preprocess import Preprocess
 
 
@@ -28,6 +29,7 @@ def build(
     interpolation: str = "",
     mean: str = "",
     std: str = "",
+    pool: str = "",
     keep_weights: bool = False,
 ) -> TorchTower:
     """`variant`: the network. `pretrained=false` without `weights` draws random ones from `seed`.
@@ -64,14 +66,16 @@ def build(
         load_weights(network, weights_path(weights), unused=[named] if isinstance(named, str) else named)
     own = preprocess_of(timm.data.resolve_data_config({}, model=network), variant)
     preprocess = own.changed(size=size, resize=resize, fit=fit, interpolation=interpolation, mean=mean, std=std)
+    if pool:
+        network = _pooled(network, variant, pool, timm, size=preprocess.size, seed=seed)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "size": size,
-               "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std,
+               "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std, "pool": pool,
                "keep_weights": keep_weights}  # fmt: skip
     return TorchTower(
         address_of("timm", variant, build, options),
         network,
         preprocess,
-        {"tower": "timm", "network": variant},
+        {"tower": "timm", "network": variant, **({"pool": pool} if pool else {})},
         keep_weights=keep_weights,
     )
 
@@ -80,6 +84,31 @@ def _sized(plain: str, size: int, timm: Any) -> dict[str, int]:
     """Transformers with fixed positions must be told of another size when they are made."""
     cfg = timm.models.get_pretrained_cfg(plain)
     return {"img_size": size} if size and cfg is not None and cfg.fixed_input_size else {}
+
+
+def _pooled(network: Any, variant: str, pool: str, timm: Any, *, size: int, seed: int) -> Any:
+    """`network` with the pooling at the address `pool` instead of its own. Raises UnknownName, InputError."""
+    select = timm.layers.SelectAdaptivePool2d
+    own = [name for name, layer in network.named_modules() if isinstance(layer, select) and layer.pool_type]
+    if len(own) == 1:
+        return put_in_place(network, own[0], pool, size=size, seed=seed)
+    try:
+        network.reset_classifier(0, "")
+    except (AssertionError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _no_pooling(variant) from error
+    prefix = getattr(network, "num_prefix_tokens", None)
+    channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
+    if own or (prefix is None and not channels_last):  # tokens of which nobody says which are places
+        raise _no_pooling(variant)
+    return put_behind(network, pool, size=size, seed=seed, prefix=prefix or 0, channels_last=channels_last)
+
+
+def _no_pooling(variant: str) -> InputError:
+    return InputError(
+        f"timm/{variant} does not say what its pooling pools",
+        code="encoder/pool",
+        hint="leave out pool=, or take a network that does: resnet, convnext, efficientnet, mobilenetv3, swin, vit",
+    )
 
 
 def preprocess_of(config: dict[str, Any], variant: str) -> Preprocess:

@@ -4,17 +4,22 @@ The vector is what the last linear layer is given: the pooled features, or fc7 o
 torchvision's own (downloaded once), or a file: ``?weights=PATH`` with the layers' own names; the classifier in it may
 have any number of classes. Preprocessing is that of torchvision's weights unless an option says otherwise.
 ``padding=same`` is TensorFlow's rule for strided convolutions: what an even side lacks is added right and below.
+
+``pool=gem`` puts that pooling (`nearsight show poolings`) in the place of the network's own average; what a network has
+behind it stays there.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, Unreachable
 from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.network import TorchTower, address_of, require_network
+from nearsight.encode.pooled import put_behind, put_in_place
 from nearsight.encode.preprocess import Preprocess
 
 
@@ -31,6 +36,7 @@ def build(
     interpolation: str = "",
     mean: str = "",
     std: str = "",
+    pool: str = "",
     keep_weights: bool = False,
 ) -> TorchTower:
     """`variant`: the network. `pretrained=false` without `weights` draws random ones from `seed`.
@@ -64,14 +70,16 @@ def build(
     )
     if padding == "same":
         pad_like_tensorflow(network, torch, preprocess.size)
+    if pool:
+        network = _pooled(network, torch, variant, pool, size=preprocess.size, seed=seed)
     options = {"pretrained": pretrained or bool(weights), "weights": weights, "seed": seed, "padding": padding,
                "size": size, "resize": resize, "fit": fit, "interpolation": interpolation, "mean": mean, "std": std,
-               "keep_weights": keep_weights}  # fmt: skip
+               "pool": pool, "keep_weights": keep_weights}  # fmt: skip
     return TorchTower(
         address_of("torchvision", variant, build, options),
         network,
         preprocess,
-        {"tower": "torchvision", "network": variant, "padding": padding},
+        {"tower": "torchvision", "network": variant, "padding": padding, **({"pool": pool} if pool else {})},
         keep_weights=keep_weights,
     )
 
@@ -94,6 +102,23 @@ def _take_head_off(network: Any, torch: Any, variant: str) -> str:
         raise EncoderError(f"torchvision/{variant} has no linear layer whose input could be the vector")
     network.set_submodule(linear[-1], torch.nn.Identity())
     return linear[-1]
+
+
+def _pooled(network: Any, torch: Any, variant: str, pool: str, *, size: int, seed: int) -> Any:
+    """`network` with the pooling at the address `pool` instead of its own. Raises UnknownName, InputError."""
+    own = getattr(network, "avgpool", None)
+    if isinstance(own, torch.nn.AdaptiveAvgPool2d) and own.output_size in (1, (1, 1)):
+        return put_in_place(network, "avgpool", pool, size=size, seed=seed)
+    if variant == "mobilenet_v2" or variant.startswith("densenet"):  # theirs is a function, the last thing they do
+        features = network.features
+        if variant.startswith("densenet"):
+            features = torch.nn.Sequential(OrderedDict(map=features, relu=torch.nn.ReLU()))
+        return put_behind(features, pool, size=size, seed=seed)
+    raise InputError(
+        f"torchvision/{variant} has no global average that another pooling could stand for",
+        code="encoder/pool",
+        hint="leave out pool=, or take timm/NAME: more of its networks can do it",
+    )
 
 
 def pad_like_tensorflow(network: Any, torch: Any, size: int) -> None:

@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 
 def read(recipe: str | None) -> Recipe:
-    """A recipe by name or by path; the defaults where there is none. Its ``name`` is where it came from, unless it says.
+    """A recipe by name or by path; the defaults where there is none. It is called what it says, else by its file.
 
     Raises UnknownName, InputError (code ``recipe/unreadable``), SettingsError.
     """

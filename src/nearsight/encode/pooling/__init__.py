@@ -1,0 +1,17 @@
+"""A pooling makes one vector of a set: the cells of a feature map, the words of a sentence, regions of a picture.
+
+To add one, write ``pooling/NAME.py`` with a docstring and ``build(*, width: int, seed: int, option=default, ...) ->
+torch.nn.Module`` (the first two are given: members have `width` values, `seed` draws what starts at random). The
+module maps members (n, s, width) of floats and, where sets differ in size, a mask (n, s) of bool (True: a member is
+there; every row has one at least) to (n, width). tests/contracts/test_poolings.py finds it, judges it by a loop over
+numpy arrays where its file there gives one, and holds it to this: the order of members means nothing; what the mask
+leaves out changes nothing, not even as NaN, and gets no gradient; a set's vector does not depend on the sets beside
+it; gradients are finite, also for members that are equal, 0 or large; the same seed gives the same weights and leaves
+the program's own randomness alone; without a mask and for one size of set it becomes an ONNX graph.
+"""
+
+from __future__ import annotations
+
+from nearsight.core.registry import Catalogue
+
+POOLINGS = Catalogue("nearsight.encode.pooling", "pooling")

@@ -1,0 +1,77 @@
+"""A reproduced table as one HTML page."""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+from nearsight.core.artefact import replace_file
+from nearsight.study._html import document
+from nearsight.study.reproduce import Cell, Table
+
+_STYLE = """
+tr.row td { border-top: 2px solid var(--line) } td.value { font-weight: 600 } .low { color: var(--loss) }
+.findings { color: var(--other) } td.note { max-width: 26rem; color: var(--faint); font-size: .88rem }
+"""
+
+
+def table_page(table: Table) -> str:
+    """The whole document: a bar a figure, the published value as a ring on it, chance as a line."""
+    lines = []
+    for _, some in groupby(table.cells, key=lambda cell: cell.row):
+        cells = list(some)
+        for number, cell in enumerate(cells):
+            lines.append(_line(cell, len(cells) if number == 0 else 0))
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("row", "searched by", "protocol", "published", "measured", "interval", "", "P@1", "minutes", "")
+    )
+    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    body = (
+        f"<h1>{escape(table.title)}</h1><p>{escape(table.name)}: what was published beside what was measured. "
+        "In the bars: measured with its interval (blue), published (ring), chance (yellow).</p>"
+        f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>{notes}'
+    )
+    return document(table.title, body, style=_STYLE)
+
+
+def write_table_page(table: Table, path: Path) -> None:
+    """The page at `path`, whole or not at all. Raises WriteFailed."""
+    replace_file(path, table_page(table).encode())
+
+
+def _line(cell: Cell, span: int) -> str:
+    several = f"{len(cell.seeds)} seeds" if len(cell.seeds) > 1 else "95%"
+    first = ""
+    last = ""
+    if span:
+        found = f'<br><span class="findings">{escape(", ".join(cell.findings))}</span>' if cell.findings else ""
+        first = f'<td rowspan="{span}">{escape(cell.row)}<br><small>{escape(cell.recipe)}</small>{found}</td>'
+        last = f'<td class="text note" rowspan="{span}">{escape(cell.note)}</td>'
+    published = "–" if cell.published is None else f"{cell.published:.2f}"
+    return (
+        f"<tr{' class=row' if span else ''}>{first}<td>{escape(cell.engine)}</td><td>{escape(cell.protocol)}</td>"
+        f'<td>{published}</td><td class="value">{cell.value:.3f}</td>'
+        f"<td>{cell.low:.3f} – {cell.high:.3f} <small>{several}</small></td><td>{_bar(cell)}</td>"
+        f"<td>{cell.first:.3f}</td><td>{cell.minutes:.1f}</td>{last}</tr>"
+    )
+
+
+def _bar(cell: Cell) -> str:
+    def x(value: float) -> float:
+        return 5 + 170 * value
+
+    ring = (
+        ""
+        if cell.published is None
+        else f'<circle cx="{x(cell.published):.1f}" cy="9" r="5" fill="none" stroke="var(--other)" stroke-width="2"/>'
+    )
+    return (
+        '<svg width="180" height="18" role="img"><title>'
+        f"{cell.value:.3f} measured, {cell.chance:.3f} chance</title>"
+        '<line class="line" x1="5" x2="175" y1="9" y2="9"/>'
+        f'<line class="chance" stroke-width="2" x1="{x(cell.chance):.1f}" x2="{x(cell.chance):.1f}" y1="2" y2="16"/>'
+        f'<line class="span" stroke-width="4" x1="{x(cell.low):.1f}" x2="{x(cell.high):.1f}" y1="9" y2="9"/>'
+        f'<circle class="dot" cx="{x(cell.value):.1f}" cy="9" r="4"/>{ring}</svg>'
+    )

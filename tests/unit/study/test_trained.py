@@ -1,0 +1,193 @@
+"""What surrounds a training: what is divided, whitened, refused, reproduced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nearsight.core.errors import DatasetError, InputError, TrainingError
+from nearsight.core.settings import override
+from nearsight.encode import Encoder
+from nearsight.learn.recipe import Recipe
+from nearsight.study.training import divide
+
+QUICK = [
+    "network.tower=small_cnn/modern?size=16", "objective.loss=supcon", "objective.sampler=pk?k=4", "loop.batch=12",
+    "loop.epochs=2", "loop.lr=0.01", "loop.precision=fp32",
+]  # fmt: skip
+
+
+def painted(folder: Path, counts: dict[str, int], side: int = 24) -> Path:
+    for at, (label, count) in enumerate(counts.items()):
+        for number in range(count):
+            draw = np.random.default_rng(1000 * at + number)
+            colour = np.array([60 + 40 * (at % 5), 200 - 30 * (at % 6), 90 + 60 * (at % 3)])
+            pixels = np.clip(colour + draw.integers(-40, 40, (side, side, 3)), 0, 255).astype(np.uint8)
+            path = folder / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return folder
+
+
+def recipe(folder: Path, *more: str) -> Recipe:
+    return override(Recipe(), [f"data.source=folder/{folder}", *QUICK, *more])
+
+
+def finish(work: Any) -> Any:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+EIGHT = {f"class{n}": 10 for n in range(8)}
+
+
+class TestDividing:
+    def test_nothing_is_in_two_parts(self, tmp_path: Path) -> None:
+        folder = painted(tmp_path, EIGHT)
+        for how in ("stratified", "disjoint"):
+            found = divide(recipe(folder, f"data.split={how}", "data.validation=0.3"))
+            test = {item.path for item in found.benchmarks[-1].queries}
+            train, held = ({item.path for item in part} for part in (found.train, found.held_out))
+            assert train
+            assert held
+            assert not train & held
+            assert not test & (train | held)
+            assert len(test | train | held) == 80
+            classes = [{str(p.parent.name) for p in part} for part in (train, held, test)]
+            if how == "disjoint":
+                assert not classes[0] & classes[1]
+                assert not classes[2] & (classes[0] | classes[1])
+                assert [one.protocol for one in found.benchmarks] == ["test-loo"]
+            else:
+                assert classes[0] == classes[1] == classes[2]
+
+    def test_seeds_of_training_share_a_split_and_seeds_of_data_do_not(self, tmp_path: Path) -> None:
+        folder = painted(tmp_path, EIGHT)
+        parts = [
+            divide(recipe(folder, "data.split=stratified", one)).train for one in ("seed=0", "seed=1", "data.seed=1")
+        ]
+        assert parts[0] == parts[1] != parts[2]
+
+    def test_given_splits_are_taken_and_their_validation_is_held_out(self, tmp_path: Path) -> None:
+        for split in ("train", "val", "test"):
+            painted(tmp_path / "set" / split, {"a": 4, "b": 4})
+        found = divide(recipe(tmp_path / "set"))
+        assert {item.split for item in found.train} == {"train"}
+        assert {item.split for item in found.held_out} == {"val"}
+        assert {item.split for item in found.benchmarks[0].queries} == {"test"}
+
+    def test_what_has_nothing_to_find_is_not_asked(self, tmp_path: Path) -> None:
+        found = divide(recipe(painted(tmp_path, {"a": 5, "b": 5})))
+        assert [one.protocol for one in found.benchmarks] == ["test->train"]
+        with pytest.raises(DatasetError):
+            divide(recipe(painted(tmp_path / "b", {"a": 2, "b": 2, "c": 2}), "data.split=disjoint", "data.test=0.1"))
+
+
+@pytest.mark.torch
+class TestTraining:
+    @pytest.fixture(autouse=True)
+    def _needs(self) -> None:
+        pytest.importorskip("torch")
+        pytest.importorskip("lightning_fabric")
+
+    @pytest.mark.parametrize("how", ["pca", "learned"])
+    def test_whitening_is_fitted_on_the_training_pictures_and_exported(self, how: str, tmp_path: Path) -> None:
+        from nearsight.study.training import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT), f"network.whiten={how}", "network.whiten_dim=6")
+        done = finish(train(given, tmp_path / "out", maps=False))
+        encoder = Encoder.load(done.folder / "encoder")
+        assert encoder.spec.dim == 6
+        assert encoder.spec.identity["heads"] == ["identity", "whiten?dim=6"]
+        paths = [item.path for item in divide(given).train]
+        vectors = encoder.encode_images(Image.open(path) for path in paths)
+        spread = np.cov(vectors.T)
+        assert np.abs(spread - np.diag(np.diag(spread))).max() < 0.35 * np.diag(spread).max()
+
+    def test_choosing_an_epoch_stands_on_the_card(self, tmp_path: Path) -> None:
+        from nearsight.study.training import train
+
+        folder = painted(tmp_path / "data", EIGHT)
+        chosen = finish(train(recipe(folder, "data.validation=0.3", "loop.select=best"), tmp_path / "a", maps=False))
+        assert "held out of the training split" in chosen.after[0].card.selection_split
+        assert finish(train(recipe(folder), tmp_path / "b", maps=False)).after[0].card.selection_split == ""
+
+    def test_a_network_without_directions_is_an_error_with_its_repair(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import torch
+
+        from nearsight.encode.network import TorchTower
+        from nearsight.encode.preprocess import Preprocess
+        from nearsight.study.trained import Study
+
+        nothing = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4), torch.nn.ReLU())
+        for p in nothing.parameters():
+            p.data.fill_(-1.0)
+        tower = TorchTower("small_cnn/report", nothing, Preprocess(16, 16, fit="squash"), {})
+        benchmarks = divide(recipe(painted(tmp_path / "data", EIGHT))).benchmarks
+        with pytest.raises(TrainingError) as caught:
+            finish(Study(benchmarks, tmp_path, "").measured(tower))
+        assert caught.value.code == "training/no-direction"
+        assert "ReLU" in caught.value.hint
+
+    def test_a_table_is_reproduced_and_nothing_is_trained_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from nearsight.core.errors import UnknownName, Unreachable
+        from nearsight.study import recipes, reproduce
+        from nearsight.study.table_page import table_page
+
+        given = recipe(painted(tmp_path / "data", EIGHT))
+        made = {name: replace(given, name=name, about=f"About {name}.") for name in ("a/gone", "a/here", "a/other")}
+        monkeypatch.setattr(recipes, "read", lambda name: made[name])
+        trained: list[str] = []
+        real = reproduce.train
+
+        def train(one: Recipe, *rest: Any, **more: Any) -> Any:
+            if one.name == "a/gone":
+                raise Unreachable("no network here")
+            trained.append(f"{one.name} {one.seed}")
+            return real(one, *rest, maps=False, **more)
+
+        monkeypatch.setattr(reproduce, "train", train)
+        lines = (
+            reproduce.Line("first", "a/gone", "a/here", {"KNN": 0.5, "FAISS": 0.6}),
+            reproduce.Line("second", "a/other"),
+        )
+        table = reproduce.Published("t", "A table", lines, {"KNN": "exact", "FAISS": "faiss/Flat"}, ("A note.",))
+        done = finish(reproduce.reproduce(table, tmp_path / "runs", seeds=(0, 1)))
+        assert trained == ["a/here 0", "a/here 1", "a/other 0", "a/other 1"]
+        assert len(done.cells) == 2 * 2 * 2
+        first = done.cells[0]
+        assert (first.row, first.recipe, first.engine, first.published, first.seeds) == (
+            "first",
+            "a/here",
+            "KNN",
+            0.5,
+            (0, 1),
+        )
+        assert "a/here stands in: no network here" in first.note
+        assert first.low <= first.value <= first.high
+        knn, faiss = ([c.value for c in done.cells if c.engine == engine] for engine in ("KNN", "FAISS"))
+        assert knn == pytest.approx(faiss)
+        assert json.loads((tmp_path / "runs" / "t.json").read_text())["cells"][0]["published"] == 0.5
+        page = table_page(done)
+        assert "A note." in page
+        assert "0.50" in page
+        again = finish(reproduce.reproduce(table, tmp_path / "runs", seeds=(0, 1)))
+        assert len(trained) == 4
+        assert again == done
+        with pytest.raises(UnknownName, match="a/nothing"):
+            finish(reproduce.reproduce(table, tmp_path / "runs", only=["a/nothing"]))
+        with pytest.raises(InputError):
+            finish(reproduce.reproduce(table, tmp_path / "runs", overrides=["loop.epochs=0"]))
