@@ -225,8 +225,8 @@ class Doctor:
         return steps, labels
 
     def _point(self, size: float) -> float:
-        """How near vectors must be to be one point: where the loss judges lengths too, by theirs and its margin."""
-        unit = 1.0 if self.loss.similarity == "cosine" else max(size, float(getattr(self.loss, "margin", 0.0)))
+        """How near vectors must be to be one point: where the loss judges lengths, by its margin, else by theirs."""
+        unit = 1.0 if self.loss.similarity == "cosine" else getattr(self.loss, "margin", 0.0) or size
         return ONE_POINT * unit * (AT_FIRST if self.epochs == 1 else 1.0)
 
 
@@ -316,11 +316,8 @@ def examine(health: Health, *, classes: int, epoch: int, seen: Seen | None = Non
             )
         )
     limit = min(health.dim, classes - 1)
-    straight = epoch > 1 and limit >= 3 and health.rank < LINE
-    if classes > 1 and (health.rank == 0 or straight):
-        found.append(_collapse(health, seen))
-        return tuple(found)
-    if health.dead >= DEAD * health.dim:
+    point = classes > 1 and health.rank == 0
+    if health.dead >= DEAD * health.dim and not point:  # at one point nothing varies, and that is no ReLU's doing
         found.append(
             Finding(
                 "doctor/dead-dimensions",
@@ -328,6 +325,9 @@ def examine(health: Health, *, classes: int, epoch: int, seen: Seen | None = Non
                 NO_RELU,
             )
         )
+    if point or (epoch > 1 and limit >= 3 and health.rank < LINE):
+        found.append(_collapse(health, seen))
+        return tuple(found)
     if epoch > 1 and limit >= 5 and health.rank < max(2.0, LOW * limit):
         found.append(
             Finding(
