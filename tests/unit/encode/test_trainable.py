@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,18 @@ def test_a_trained_network_is_saved_and_loaded(trained: tuple[Path, Encoder]) ->
     assert "recipe.toml" in read_artefact(folder, FORMAT, VERSION).files, "under the checksums"
     assert encoder.spec.address == "small_cnn/modern?size=32&dim=12&pool=2 + linear?dim=6"
     assert encoder.spec.identity["heads"] == [HEAD]
+
+
+def test_what_was_trained_runs_without_torch(trained: tuple[Path, Encoder]) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path; from PIL import Image; from nearsight.encode import Encoder\n"
+        "encoder = Encoder.load(Path(sys.argv[1]), expect=1)\n"
+        "print(encoder.encode_images([Image.new('RGB', (9, 9), (9, 99, 200))])[0, 0])\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(trained[0])], check=True, capture_output=True, timeout=60)
+    true = trained[1].encode_images([Image.new("RGB", (9, 9), (9, 99, 200))])
+    assert float(said.stdout) == pytest.approx(float(true[0, 0]), abs=1e-4)
 
 
 def test_the_head_makes_another_encoder() -> None:
