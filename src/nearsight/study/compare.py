@@ -42,7 +42,7 @@ from nearsight.learn.samplers import SAMPLERS, Sampler
 from nearsight.study.compare_page import write_compare_page
 from nearsight.study.comparison import BEST, Comparison, Trial
 from nearsight.study.contenders import Contender, Search, Setting, need_optuna, proposed
-from nearsight.study.judgement import Tested, judgement
+from nearsight.study.judgement import Ended, judgement
 from nearsight.study.trainings import Line, Trainings
 
 TRIALS, FOLDS, SEEDS = 8, 4, 3
@@ -108,7 +108,7 @@ def compare(
             found[at].append((yield from run.trial(at, number, found[at], parts)))
     # only here, when every choice is made, are the test pictures opened
     test = yield from _read(dataset.split("test"), network.preprocess.resize, recipe)
-    tested: list[Tested] = []
+    tested: list[Ended] = []
     for at, contender in enumerate(contenders):
         tested.append((yield from run.test(contender, found[at], pictures, test)))
     untrained = trainings.untrained(recipe, test, "no training")
@@ -150,8 +150,9 @@ class Count:
             "in the end": f"the best trial by validation alone, on all training classes, {self.seeds} seed"
             + ("s" if self.seeds > 1 else "")
             + f" (from {recipe.seed}), judged once on the test classes: mAP, leave one out",
-            "intervals": "95% percentile bootstrap over test queries of AP averaged over seeds; differences paired by "
-            "query",
+            "intervals": "95% percentile bootstrap over test queries of AP averaged over seeds",
+            "clear": "a difference whose interval, paired by query, leaves out 0, and no seed of one reaches into the "
+            "other's",
             "network": f"{recipe.network.tower}, head {recipe.network.head}",
             "after": "Musgrave, Belongie and Lim, A Metric Learning Reality Check, ECCV 2020",
         }
@@ -202,13 +203,13 @@ class _Run:
 
     def test(
         self, contender: Contender, trials: Sequence[Trial], pictures: Pictures, test: Pictures
-    ) -> Generator[Event | Tried, None, Tested]:
+    ) -> Generator[Event | Tried, None, Ended]:
         """The best trial's setting, with every seed, on the test; nothing where all trials failed."""
         known = [trial for trial in trials if trial.score is not None]
         spaces = tuple(space.told() for space in contender.spaces(self.recipe))
         if not known:
             self.done += self.count.seeds
-            return Tested(contender, contender.goal(), tuple(trials), None, (), spaces)
+            return Ended(contender, contender.goal(), tuple(trials), None, (), spaces)
         best = max(known, key=lambda trial: (trial.score or 0.0, -trial.number))
         recipe = contender.tried(self.recipe, best.setting)
         lines = []
@@ -221,7 +222,7 @@ class _Run:
             self.done += 1
             yield Step("trainings", self.done, self.count.trainings(len(self.contenders)))
             yield Tried(contender.name, f"seed {number}, test", best.setting, line.score, False, line.failed, again)
-        return Tested(contender, recipe.objective, tuple(trials), best, tuple(lines), spaces)
+        return Ended(contender, recipe.objective, tuple(trials), best, tuple(lines), spaces)
 
 
 def parted(recipe: Recipe) -> Dataset:

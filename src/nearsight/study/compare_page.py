@@ -15,10 +15,12 @@ _STYLE = """
 td.value { font-weight: 600 } small { color: var(--faint) }
 .best { color: var(--gain) } .below, .failed { color: var(--loss) }
 .could { color: var(--faint) } .hollow { fill: var(--paper); stroke: var(--bar); stroke-width: 1.5 }
-.ring { fill: none; stroke: var(--gain); stroke-width: 2 } .seed { fill: var(--faint) } td.name { min-width: 13rem }
+.ring { fill: none; stroke: var(--gain); stroke-width: 2 } .seed { fill: var(--faint) } td.name { min-width: 11rem }
+th.text { text-align: left }
 details { margin: 1rem 0 } summary { cursor: pointer } tr.chosen td { font-weight: 600 }
 """
 _KINDS = {BEST: "best", BETTER: "best", WORSE: "below", UNCLEAR: "could", FAILED: "failed"}
+_TEXT = ("loss", "setting", "best setting", "searched", "doctor")
 _WIDTH, _EDGE = 260, 8
 
 
@@ -54,28 +56,31 @@ def _summary(found: Comparison) -> str:
 
 
 def _ranking(found: Comparison) -> str:
-    names = ("", "loss", "test mAP", "", "95% interval", "P@1", "to the best", "", "validation", "minutes")
+    ends = [found.chance, *(end for row in found.rows for end in (row.low, row.high, *(row.spread or ())) if end)]
+    x = Scale(min(ends) - 0.01, max(ends) + 0.01, _EDGE, 180 - _EDGE)
+    scale = f"{max(0.0, x.low):.2f} … {min(1.0, x.high):.2f}"
+    names = ("", "loss", "test mAP", scale, "95% interval", "P@1", "to the best", "validation", "minutes")
     lines = []
     for place, row in enumerate(found.rows, start=1):
-        change = "–"
+        change = "– "
         if row.difference is not None:
             value, low, high = row.difference
-            change = f"{value:+.3f} <small>{low:+.3f} … {high:+.3f}</small>"
+            change = f"{value:+.3f} <small>{low:+.3f} … {high:+.3f}</small><br>"
+        elif row.verdict in (BEST, FAILED):
+            change = ""
+        change += f'<span class="{_KINDS[row.verdict]}">{escape(row.verdict)}</span>'
         interval = "–" if row.low is None else f"{row.low:.3f} – {row.high:.3f}"
         around = ", ".join(f"{key} {value}" for key, value in row.objective.items() if key in ("sampler", "target"))
         lines.append(
             f'<tr><td>{place}</td><td class="text name">{escape(row.name)}<br><small>{escape(around)}</small></td>'
-            f'<td class="value">{_three(row.value)}</td><td>{_bar(row, found.chance)}</td><td>{interval}</td>'
-            f"<td>{_three(row.first)}</td><td>{change}</td>"
-            f'<td class="text {_KINDS.get(row.verdict, "could")}">{escape(row.verdict)}</td>'
-            f"<td>{_three(row.validation)}</td><td>{row.minutes:.1f}</td></tr>"
+            f'<td class="value">{_three(row.value)}</td><td>{_bar(row, found.chance, x)}</td><td>{interval}</td>'
+            f"<td>{_three(row.first)}</td><td>{change}</td><td>{_three(row.validation)}</td><td>{row.minutes:.1f}</td></tr>"
         )
     return _table(names, lines)
 
 
-def _bar(row: Row, chance: float) -> str:
-    """mAP on a line from 0 to 1."""
-    x = Scale(0, 1, _EDGE, 180 - _EDGE)
+def _bar(row: Row, chance: float, x: Scale) -> str:
+    """mAP on a line, the same for all rows."""
     parts = [
         f'<line class="line" x1="{_EDGE}" x2="{180 - _EDGE}" y1="10" y2="10"/>',
         f'<line class="chance" stroke-width="2" x1="{x(chance):.1f}" x2="{x(chance):.1f}" y1="3" y2="17"/>',
@@ -83,7 +88,7 @@ def _bar(row: Row, chance: float) -> str:
     if row.value is not None and row.low is not None and row.high is not None:
         parts.append(
             f'<line class="span" stroke-width="4" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="10" y2="10"/>'
-            f'<circle class="dot" cx="{x(row.value):.1f}" cy="10" r="4.5"/>'
+            f'<circle class="dot" cx="{x(row.value):.1f}" cy="10" r="4"/>'
         )
     if len(row.seeds) > 1:
         values = [seed.value for seed in row.seeds if seed.value is not None]
@@ -139,7 +144,7 @@ def _chosen(found: Comparison) -> str:
         lines.append(f'<tr><td class="text name">{escape(row.name)}</td>{"".join(cells)}</tr>')
     failures = [f"{row.name}, {failure}" for row in found.rows for failure in row.failures]
     said = "".join(f'<p class="failed">{escape(failure)}</p>' for failure in failures)
-    return f'<h2 id="best">Settings</h2>{_table(("loss", "best", "searched"), lines)}{said}'
+    return f'<h2 id="best">Settings</h2>{_table(("loss", "best setting", "searched"), lines)}{said}'
 
 
 def _trials(found: Comparison) -> str:
@@ -161,7 +166,7 @@ def _trial(row: Row, trial: Trial) -> str:
 
 
 def _table(names: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = "".join(f"<th{' class=text' if name in _TEXT else ''}>{escape(name)}</th>" for name in names)
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 

@@ -20,7 +20,7 @@ UNTRAINED = "no training"
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Ended:
     """A contender when all is done: its trials, the best of them (None: all failed), and (seed, line) of the test."""
 
     contender: Contender
@@ -35,7 +35,7 @@ def judgement(
     recipe: Recipe,
     dataset: str,
     protocol: Mapping[str, str],
-    tested: Sequence[Tested],
+    tested: Sequence[Ended],
     untrained: Line,
     pictures: Pictures,
     test: Pictures,
@@ -53,17 +53,16 @@ def judgement(
     values.append(None if untrained.score is None else per_query(untrained))
     contending = [at for at in range(len(tested)) if values[at] is not None]
     best = max(contending, key=lambda at: rows[at].value or 0.0, default=None)
-    rows = [
-        _held(row, own, None if best is None else values[best], at == best)
-        for at, (row, own) in enumerate(zip(rows, values, strict=True))
-    ]
+    rows = [_measured(row, own) for row, own in zip(rows, values, strict=True)]
+    if best is not None:
+        rows = [_held(row, own, rows[best], values[best]) for row, own in zip(rows, values, strict=True)]
     rows.sort(key=lambda row: -1.0 if row.value is None else row.value, reverse=True)
     some = relevance(test)
     floor = float(np.nanmean(chance(METRICS.build(METRIC), some.counts, some.sizes)))
     return Comparison(dataset, dict(protocol), floor, tuple(rows), _notes(recipe, rows, pictures, test, tested))
 
 
-def _row(one: Tested) -> Row:
+def _row(one: Ended) -> Row:
     seeds = tuple(
         Seed(number, line.score, line.first, line.pictures, line.seconds, line.findings, line.failed)
         for number, line in one.lines
@@ -86,17 +85,32 @@ def _row(one: Tested) -> Row:
     )
 
 
-def _held(row: Row, values: Floats | None, best: Floats | None, first: bool) -> Row:
-    """The row with its interval, and against the best."""
+def _measured(row: Row, values: Floats | None) -> Row:
+    """The row with its interval, where it came to an end."""
     if values is None:
         return row
     own = bootstrap(values)
-    row = replace(row, low=own.low, high=own.high)
-    if first or best is None:
-        return replace(row, verdict=BEST if first else UNCLEAR)
-    change = paired(best, values)
-    clear = WORSE if change.high < 0 else BETTER if change.low > 0 else UNCLEAR
-    return replace(row, difference=(change.value, change.low, change.high), verdict=clear)
+    return replace(row, low=own.low, high=own.high, verdict=UNCLEAR)
+
+
+def _held(row: Row, values: Floats | None, best: Row, bests: Floats | None) -> Row:
+    """The row against the best.
+
+    A difference is clear where its interval over queries leaves out 0, and every seed of one stands on the same side of
+    every seed of the other: queries alone would call a lucky seed a better loss.
+    """
+    if values is None or bests is None:
+        return row
+    if row.name == best.name:
+        return replace(row, verdict=BEST)
+    change = paired(bests, values)
+    mine, others = (sorted(s.value for s in one.seeds if s.value is not None) for one in (row, best))
+    verdict = UNCLEAR
+    if change.high < 0 and mine[-1] < others[0]:
+        verdict = WORSE
+    elif change.low > 0 and mine[0] > others[-1]:
+        verdict = BETTER
+    return replace(row, difference=(change.value, change.low, change.high), verdict=verdict)
 
 
 def _mean(values: Sequence[Floats]) -> Floats | None:
@@ -105,14 +119,17 @@ def _mean(values: Sequence[Floats]) -> Floats | None:
 
 
 def _notes(
-    recipe: Recipe, rows: Sequence[Row], pictures: Pictures, test: Pictures, tested: Sequence[Tested]
+    recipe: Recipe, rows: Sequence[Row], pictures: Pictures, test: Pictures, tested: Sequence[Ended]
 ) -> tuple[str, ...]:
     notes = [
-        "Intervals and verdicts are over test queries alone: they know nothing of the luck of one split, of few "
-        "trials, or, with few seeds, of a seed. The best row was picked among all, which flatters it a little.",
+        "Intervals are over test queries: they know nothing of the luck of one split or of few trials. The best row "
+        "was picked among all, which flatters it a little.",
     ]
     if any(len(one.lines) == 1 for one in tested):
-        notes.append("One seed: how far another would fall from it is not known.")
+        notes.append(
+            "One seed: how far another would fall from it is not known, and a small difference that looks clear may be "
+            "no more than that."
+        )
     seen = sorted({seed.pictures for row in rows for seed in row.seeds if seed.pictures})
     if len(seen) > 1:
         notes.append(f"Batches do not divide the budget alike: {seen[0]:,} to {seen[-1]:,} pictures a final training.")
