@@ -93,7 +93,8 @@ def run(
         float | None, typer.Option("--lr", metavar="RATE", help="The learning rate that is searched around.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="What splits, draws and trainings follow from.")
+        int | None,
+        typer.Option("--seed", metavar="N", help="What draws and trainings follow from (splits: data.seed)."),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -93,10 +93,10 @@ def compare(
     devices = Devices(recipe.loop.precision, device)
     if devices.world > 1:
         raise InputError("a comparison runs in one process", code="compare/processes", hint="run it without torchrun")
-    dealt(dataset.split("train"), folds, recipe.seed)  # too few classes: said before anything is read
+    dealt(dataset.split("train"), folds, recipe.data.seed)  # too few classes: said before anything is read
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
     pictures = yield from _read(dataset.split("train"), network.preprocess.resize, recipe)
-    parts = folded(pictures, folds, recipe.seed)
+    parts = folded(pictures, folds, recipe.data.seed)
     for contender in contenders:
         _fits(contender, recipe, [*(learned for learned, _ in parts), pictures], network.dim)
     trainings = Trainings(folder, devices)
@@ -141,7 +141,8 @@ class Count:
         loop, n = recipe.loop, len(pictures)
         way = "the same quasi-random draws for all" if self.search == "random" else "by TPE, each from its own past"
         return {
-            "test": f"{len(test):,} pictures of {len(test.names)} classes that no training saw and no trial opened",
+            "test": f"{len(test):,} pictures of {len(test.names)} classes that no training saw and no trial opened "
+            f"(data.seed {recipe.data.seed})",
             "training": f"{n:,} pictures of {len(pictures.names)} other classes",
             "validation": f"{self.folds} folds by class: mean mAP, leave one out, on the classes held out",
             "trials": f"{self.trials} a contender, {way} (seed {recipe.seed}); trial 0 is the defaults",
@@ -237,7 +238,7 @@ def parted(recipe: Recipe) -> Dataset:
         train, test = ({item.label for item in dataset.split(name)} for name in ("train", "test"))
         if not train & test:
             return dataset
-    return split(dataset, "disjoint", test=data.test, seed=recipe.seed)
+    return split(dataset, "disjoint", test=data.test, seed=data.seed)
 
 
 def folded(pictures: Pictures, number: int, seed: int) -> list[Fold]:

@@ -52,7 +52,10 @@ def _summary(found: Comparison) -> str:
     text = f"Best: {best.name}, test mAP {share(best.value)}, chance {share(found.chance)}."
     if near:
         return f"{text} Its lead over {', '.join(near)} could be chance."
-    return f"{text} It is clearly above every other." if others else text
+    if not others:
+        return text
+    few = ", though of one seed each" if all(len(row.seeds) < 2 for row in found.rows) else ""
+    return f"{text} It is clearly above every other{few}."
 
 
 def _ranking(found: Comparison) -> str:

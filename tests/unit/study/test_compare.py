@@ -298,6 +298,15 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(
     assert "loop.epochs=3" in refused("compare/budget", once, tmp_path, "triplet,sampler=triplets").hint
 
 
+def test_the_split_is_of_the_data_not_of_the_training(recipe: Recipe) -> None:
+    def test_classes(of: Recipe) -> set[str | None]:
+        return {item.label for item in parted(of).split("test")}
+
+    assert test_classes(replace(recipe, seed=5)) == test_classes(recipe)
+    others = [replace(recipe, data=replace(recipe.data, seed=seed)) for seed in (1, 2, 3)]
+    assert any(test_classes(other) != test_classes(recipe) for other in others)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_given_splits_are_kept_where_they_share_no_class(squares: Path, tmp_path: Path, kept: bool) -> None:
     """Three classes are the test; or all but one picture of each, so that they are learned from too."""
