@@ -22,6 +22,7 @@ import numpy as np
 
 from nearsight.core import settings
 from nearsight.core.arrays import Vectors, unit
+from nearsight.core.artefact import MANIFEST, sha256_of
 from nearsight.core.errors import InputError, TrainingError, WriteFailed
 from nearsight.core.events import Event, Step
 from nearsight.core.items import Benchmark
@@ -136,7 +137,7 @@ class Trainings:
 
     def untrained(self, recipe: Recipe, judged: Pictures, told: str) -> Line:
         """The tower as it comes, without the head, judged."""
-        key = hashlib.sha256(f"untrained {recipe.network.tower} {judged.digest}".encode()).hexdigest()
+        key = hashlib.sha256(f"untrained {_tower(recipe)} {judged.digest}".encode()).hexdigest()
         if key not in self.lines:
             network = trainable(recipe.network.tower)
             line = Line(key, told, "", 0.0, None, None)
@@ -211,9 +212,15 @@ def key_of(recipe: Recipe, learned: Pictures, judged: Pictures) -> str:
     """sha256 of all that a figure follows from: not of names, nor of how fast pictures come."""
     usual = type(recipe.loop)()
     loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
-    data = type(recipe.data)()  # the pictures themselves stand in the digests
+    data = replace(type(recipe.data)(), validation=recipe.data.validation)  # the pictures stand in the digests
     text = settings.write(replace(recipe, name="", about="", data=data, loop=loop))
-    return hashlib.sha256(f"{text}\n{learned.digest}\n{judged.digest}".encode()).hexdigest()
+    return hashlib.sha256(f"{text}\n{_tower(recipe)}\n{learned.digest}\n{judged.digest}".encode()).hexdigest()
+
+
+def _tower(recipe: Recipe) -> str:
+    """The tower's address; of an encoder folder what is in it, since another may be trained into its place."""
+    manifest = Path(recipe.network.tower) / MANIFEST
+    return sha256_of(manifest) if manifest.is_file() else recipe.network.tower
 
 
 def settings_of(recipe: Recipe) -> str:

@@ -17,15 +17,18 @@ from PIL import Image
 pytest.importorskip("torch")
 from nearsight.cli import main
 from nearsight.core.errors import DatasetError, InputError, TrainingError
+from nearsight.core.items import Item
 from nearsight.core.settings import read
 from nearsight.learn import pictures as training_pictures
 from nearsight.learn.augment import Augment
+from nearsight.learn.pictures import Pictures
 from nearsight.learn.recipe import Data, Loop, Network, Recipe
 from nearsight.learn.step import Learner
 from nearsight.study.compare import Tried, compare, parted
 from nearsight.study.compare_page import compare_page
 from nearsight.study.comparison import BEST, FAILED, UNCLEAR, WORSE, Comparison
-from nearsight.study.contenders import Contender
+from nearsight.study.contenders import Contender, proposed
+from nearsight.study.trainings import key_of
 from unit.learn.conftest import drain
 
 pytestmark = pytest.mark.torch
@@ -61,6 +64,13 @@ def recipe(squares: Path) -> Recipe:
         augment=Augment(scale=1.0, flip=0.5),
         loop=Loop(epochs=3, batch=12, lr=0.003, precision="fp32", select="best", warmup=0.0),
     )
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    """None of them is opened."""
+    items = tuple(Item(n, Path(f"{n}.png"), "one") for n in range(2))
+    return Pictures(items, np.zeros(2, dtype=np.int64), ("one",), "digest", (), 16)
 
 
 class Watched:
@@ -234,6 +244,29 @@ def test_lines_of_another_recipe_are_not_taken(run: Any, recipe: Recipe, monkeyp
     more = drain(compare(recipe, CONTENDERS[:1], folder, trials=4, folds=2, seeds=2), events := [])
     assert [event.again for event in events if isinstance(event, Tried)][:3] == [True] * 3, "more trials, same first"
     assert len(more.rows) == 2
+
+
+def test_tpe_goes_on_from_its_own_past(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    short = replace(recipe, loop=replace(recipe.loop, epochs=1))
+    given: dict[str, Any] = {"trials": 7, "folds": 2, "seeds": 1, "search": "tpe"}
+    found = drain(compare(short, CONTENDERS[:1], tmp_path, **given))
+    (row,) = (row for row in found.rows if row.trials)
+    spaces = CONTENDERS[0].spaces(short)
+    drawn = [proposed("random", spaces, trial, short.seed) for trial in range(7)]
+    assert [trial.setting == own for trial, own in zip(row.trials, drawn, strict=True)] == [True] * 6 + [False]
+    assert "TPE" in found.protocol["trials"]
+    monkeypatch.setattr(Learner, "learn", None)
+    assert drain(compare(short, CONTENDERS[:1], tmp_path, **given)) == found
+
+
+def test_an_encoder_folder_is_known_by_what_is_in_it(recipe: Recipe, pictures: Pictures, tmp_path: Path) -> None:
+    there = replace(recipe, network=replace(recipe.network, tower=str(tmp_path)))
+    (tmp_path / "manifest.json").write_text("one")
+    before = key_of(there, pictures, pictures)
+    assert key_of(there, pictures, pictures) == before
+    (tmp_path / "manifest.json").write_text("another")
+    assert key_of(there, pictures, pictures) != before
 
 
 def test_what_fails_is_told_and_counts(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
