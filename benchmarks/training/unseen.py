@@ -39,15 +39,10 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         change = compare(before, after, varying=("encoder",))[0]
         classes = ", ".join(row.name for row in after.classes)
         verdict = "clear" if change.clear else "could be chance"
-        results.add(
-            Row(
-                "unseen_gain" if half == 0 else f"unseen_gain_{half}",
-                "mAP after - before on four classes that were not trained, leave one out, modern/unseen",
-                change.difference.value,
-                "mAP",
-                "none",
-                change.difference.low,
-                change.difference.high,
-                f"{change.before:.3f} -> {change.after:.3f} on {classes}; chance {after.measures[0].floor:.3f}; {verdict}",
-            )
-        )  # fmt: skip
+        note = (
+            f"{change.before:.3f} -> {change.after:.3f} on {classes}; chance {after.measures[0].floor:.3f}; {verdict}"
+        )
+        what = "mAP after - before on four classes that were not trained, leave one out, modern/unseen"
+        id_ = "unseen_gain" if half == 0 else f"unseen_gain_{half}"
+        span = change.difference
+        results.add(Row(id_, what, span.value, "mAP", "none", span.low, span.high, note))
