@@ -44,12 +44,11 @@ def test_its_last_relu_leaves_a_direction() -> None:
 
 def test_the_modern_network() -> None:
     conv, linear = ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"], ["Linear", "BatchNorm1d", "ReLU"]
-    pooled = [*conv, *conv, "AdaptiveAvgPool2d", "Flatten"]
-    assert layers("small_cnn/modern") == [*pooled, *linear, *linear, "Linear"]
-    assert "AdaptiveAvgPool2d" not in layers("small_cnn/modern?pool=0&size=32")
+    assert layers("small_cnn/modern") == [*conv, *conv, "Flatten", *linear, *linear, "Linear"]
     assert layers("small_cnn/modern?dropout=0.2").count("Dropout") == 2
     assert weights("small_cnn/modern?pool=2&size=96") == weights("small_cnn/modern?pool=2&size=64")
-    assert weights("small_cnn/modern") < 500_000
+    convolutions, norms = 32 * 75 + 64 * 800, 2 * (32 + 64 + 256 + 256)
+    assert weights("small_cnn/modern") == convolutions + norms + 256 * 64 * 64 + 256 * 256 + 256 * 10 + 10
 
 
 def test_weights_from_a_file_are_the_same_network(tmp_path) -> None:
@@ -67,7 +66,8 @@ def test_weights_from_a_file_are_the_same_network(tmp_path) -> None:
     [
         ("small_cnn/large", UnknownName), ("small_cnn?size=15", InputError), ("small_cnn?size=5000", InputError),
         ("small_cnn?dim=0", InputError), ("small_cnn/modern?dropout=1", InputError), ("small_cnn?pool=2", InputError),
-        ("small_cnn/report?dropout=0.5", InputError), ("small_cnn/modern?pool=-1", InputError),
+        ("small_cnn/report?dropout=0.5", InputError), ("small_cnn/modern?pool=0", InputError),
+        ("small_cnn/modern?pool=33", InputError),
     ],
 )  # fmt: skip
 def test_what_cannot_be_made_is_refused(address: str, kind: type[Exception]) -> None:

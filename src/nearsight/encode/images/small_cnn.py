@@ -4,8 +4,9 @@
 max-pool 2, linear to 256, to 256, to ``dim``, with a ReLU behind each, the last too. At its 256 pixels the first
 linear layer alone has 61 million weights.
 
-``modern`` has the same layers with batch norm (Ioffe and Szegedy, ICML 2015) before each hidden ReLU, none behind the
-last layer, and averages over a grid of ``pool`` x ``pool`` cells before the linear layers, so that they are small.
+``modern`` has the same layers with batch norm (Ioffe and Szegedy, ICML 2015) before each hidden ReLU and no ReLU behind
+the last layer; the convolutions keep the size, and the second max-pooling leaves a grid of ``pool`` x ``pool`` cells:
+the linear layers are small then, and there are 1.2 million weights in all.
 
 Weights are random (``seed``), or from a file: ``?weights=PATH``. Both see the whole picture, squashed.
 """
@@ -20,7 +21,7 @@ from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.network import TorchTower, address_of
 from nearsight.encode.preprocess import Preprocess
 
-SIZES = {"report": 256, "modern": 96}
+SIZES = {"report": 256, "modern": 64}
 """Variant -> side of its pictures, pixels."""
 _SMALLEST, _LARGEST = 16, 512  # below, nothing is left after the second pooling; above, report's weights fill memory
 _TINY = 1e-6
@@ -31,13 +32,13 @@ def build(
     *,
     size: int = 0,
     dim: int = 10,
-    pool: int = 4,
+    pool: int = 8,
     dropout: float = 0.0,
     weights: str = "",
     seed: int = 0,
     keep_weights: bool = False,
 ) -> TorchTower:
-    """`size` 0: the variant's own. `pool` (0: no averaging) and `dropout` are of ``modern`` only.
+    """`size` 0: the variant's own. `pool` and `dropout` are of ``modern`` only.
 
     Raises UnknownName, InputError, MissingExtra, EncoderError (code ``encoder/weights``).
     """
@@ -45,12 +46,12 @@ def build(
     if variant not in SIZES:
         raise UnknownName(f"small_cnn has no variant '{variant}'", hint=f"there are: {', '.join(SIZES)}")
     side = size or SIZES[variant]
-    if not (_SMALLEST <= side <= _LARGEST and dim >= 1 and pool >= 0 and 0 <= dropout < 1):
+    if not (_SMALLEST <= side <= _LARGEST and dim >= 1 and 1 <= pool <= side // 2 and 0 <= dropout < 1):
         raise InputError(
-            f"small_cnn takes a size of {_SMALLEST}..{_LARGEST}, dim >= 1, pool >= 0 and 0 <= dropout < 1, "
-            f"not {side}, {dim}, {pool} and {dropout}"
+            f"small_cnn takes a size of {_SMALLEST}..{_LARGEST}, dim >= 1, pool from 1 to half the size and "
+            f"0 <= dropout < 1, not {side}, {dim}, {pool} and {dropout}"
         )
-    if variant == "report" and (pool, dropout) != (4, 0.0):
+    if variant == "report" and (pool, dropout) != (8, 0.0):
         raise InputError("small_cnn/report has neither pool nor dropout", hint="small_cnn/modern has them")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -87,14 +88,19 @@ def _report(nn: Any, side: int, dim: int) -> Sequence[Any]:
 
 
 def _modern(nn: Any, side: int, dim: int, pool: int, dropout: float) -> Sequence[Any]:
-    def hidden(width: int) -> Sequence[Any]:
-        return [nn.Linear(width, 256), nn.BatchNorm1d(256), nn.ReLU(), *[nn.Dropout(dropout)] * (dropout > 0)]
+    def norm(layer: Any, kind: Any, width: int) -> Sequence[Any]:
+        return [layer, kind(width), nn.ReLU()]
 
+    def hidden(width: int) -> Sequence[Any]:
+        return [*norm(nn.Linear(width, 256, bias=False), nn.BatchNorm1d, 256), *[nn.Dropout(dropout)] * (dropout > 0)]
+
+    kernel = side // 2 // pool
+    cells = side // 2 // kernel
     return [
-        nn.Conv2d(3, 32, 5), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 5), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2),
-        *[nn.AdaptiveAvgPool2d(pool)] * (pool > 0), nn.Flatten(),
-        *hidden(64 * (pool or _left(side)) ** 2),
+        *norm(nn.Conv2d(3, 32, 5, padding=2, bias=False), nn.BatchNorm2d, 32), nn.MaxPool2d(2),
+        *norm(nn.Conv2d(32, 64, 5, padding=2, bias=False), nn.BatchNorm2d, 64), nn.MaxPool2d(kernel),
+        nn.Flatten(),
+        *hidden(64 * cells**2),
         *hidden(256),
         nn.Linear(256, dim),
     ]  # fmt: skip
