@@ -56,7 +56,7 @@ def trainable(start: str, head: str = "", seed: int = 0) -> Trainable:
     """
     if Path(start).is_dir():
         return _from_folder(Path(start), head, seed)
-    tower = TOWERS.build(start)
+    tower = seeded(start, seed)
     if not isinstance(tower, TorchTower):
         raise EncoderError(
             f"'{start}' has nothing that gradients could train",
@@ -64,6 +64,13 @@ def trainable(start: str, head: str = "", seed: int = 0) -> Trainable:
             hint="timm/NAME, torchvision/NAME, small_cnn/report, small_cnn/modern, or the folder of a trained encoder",
         )
     return _headed(tower, tower.module, tower.preprocess, head or PLAIN, seed)
+
+
+def seeded(address: str, seed: int) -> Any:
+    """The tower at `address`; what is random in it follows from `seed` unless the address says its own."""
+    parsed = Address.parse(address)
+    has = any(option.name == "seed" for option in TOWERS.options(parsed.name)) and "seed" not in parsed.options
+    return TOWERS.build(address, **({"seed": seed} if has else {}))
 
 
 def _headed(tower: TorchTower, module: Any, preprocess: Preprocess, head: str, seed: int) -> Trainable:

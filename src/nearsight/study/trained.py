@@ -16,10 +16,10 @@ from nearsight.core.artefact import made_by, replace_file
 from nearsight.core.errors import FormatError, InputError, TrainingError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
-from nearsight.encode.encoder import TOWERS, Encoder
+from nearsight.encode.encoder import Encoder
 from nearsight.encode.golden import golden_pictures
 from nearsight.encode.network import TorchTower
-from nearsight.encode.trainable import Trainable
+from nearsight.encode.trainable import Trainable, seeded
 from nearsight.encode.whitening import learned, pca
 from nearsight.learn.fit import Fitted
 from nearsight.learn.pictures import Pictures as Labelled
@@ -36,7 +36,7 @@ def untrained(recipe: Recipe) -> TorchTower | Encoder:
     """The tower as it comes, without the head: what one would use without training."""
     if Path(recipe.network.tower).is_dir():
         return Encoder.load(Path(recipe.network.tower))
-    return cast(TorchTower, TOWERS.build(recipe.network.tower))
+    return cast(TorchTower, seeded(recipe.network.tower, recipe.seed))
 
 
 def finished(network: Trainable, fitted: Fitted, pictures: Labelled, recipe: Recipe) -> TorchTower:

@@ -205,3 +205,13 @@ def test_weights_may_be_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(EncoderError, match="NEARSIGHT_HERE, which is not set") as caught:
         create(named)
     assert caught.value.code == "encoder/weights"
+
+
+def test_what_is_random_in_a_tower_follows_from_the_seed_unless_the_address_says_its_own() -> None:
+    def weights(address: str, seed: int) -> bytes:
+        state = trainable(address, "linear?dim=3", seed).module.tower.state_dict()
+        return b"".join(tensor.numpy().tobytes() for tensor in state.values())
+
+    plain, own = "small_cnn/modern?size=32", "small_cnn/modern?size=32&seed=5"
+    assert weights(plain, 0) == weights(plain, 0) != weights(plain, 1)
+    assert weights(own, 0) == weights(own, 1) == weights(plain, 5)
