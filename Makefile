@@ -25,6 +25,7 @@ check: $(VENV)/.dev  ## format, lint, types
 
 bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.foundation
+	$(VENV)/bin/python -m benchmarks.training
 
 clean:
 	rm -rf $(VENV) demo build dist
