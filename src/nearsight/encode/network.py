@@ -114,7 +114,7 @@ class TorchTower(NetworkTower):
     ) -> None:
         super().__init__("torch")
         self.base, self.heads, self.facts = address, tuple(heads), facts
-        self.address = " + ".join([bare(address), *heads]) if heads else address
+        self.address = told(address, heads) if heads else address
         self.module, self.preprocess, self._keep_weights = module.eval(), preprocess, keep_weights
         digest = hashlib.sha256()
         for name, tensor in sorted(tensors_of(module).items()):  # a number's shape is (1,), as it always was here
@@ -184,6 +184,11 @@ def compose(tower: TorchTower, head: Any, address: str, *, keep_weights: bool = 
         heads=[*tower.heads, address],
         keep_weights=keep_weights,
     )
+
+
+def told(tower: str, heads: Sequence[str]) -> str:
+    """A network in words: ``torchvision/mobilenet_v2?size=160 + linear?dim=64``."""
+    return " + ".join([bare(tower), *(head for head in heads if head != "identity")])
 
 
 def stacked(tower: Any, head: Any) -> Any:

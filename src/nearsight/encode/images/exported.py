@@ -14,7 +14,7 @@ from typing import Any
 from nearsight.core.errors import Damaged, EncoderError, InputError
 from nearsight.encode.golden import Golden
 from nearsight.encode.graph import require_plain
-from nearsight.encode.network import FACTS, GOLDEN, GRAPH, WEIGHTS, NetworkTower
+from nearsight.encode.network import FACTS, GOLDEN, GRAPH, WEIGHTS, NetworkTower, told
 from nearsight.encode.preprocess import Preprocess
 
 
@@ -23,6 +23,7 @@ class Exported(NetworkTower):
 
     takes = "onnx"
     address = "exported"
+    """Until it is read: then what it was made of, for people."""
     dim = 0
 
     def __init__(self) -> None:
@@ -49,6 +50,8 @@ class Exported(NetworkTower):
             facts = json.loads(files[FACTS])
             preprocess, dim = Preprocess.of(facts["preprocess"]), int(facts["dim"])
             dict(facts["identity"])
+            made_of = facts.get("architecture")  # absent from folders written before networks could be trained
+            self.address = told(made_of["tower"], made_of["heads"]) if made_of else "exported"
         except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
             raise Damaged(f"the encoder in {folder} cannot be read: {error}") from error
         require_plain(files[GRAPH])
