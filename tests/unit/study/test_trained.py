@@ -15,7 +15,7 @@ from nearsight.core.errors import DatasetError, InputError, TrainingError
 from nearsight.core.settings import override
 from nearsight.encode import Encoder
 from nearsight.learn.recipe import Recipe
-from nearsight.study.training import divide
+from nearsight.study.training.run import divide
 
 QUICK = [
     "network.tower=small_cnn/modern?size=16", "objective.loss=supcon", "objective.sampler=pk?k=4", "loop.batch=12",
@@ -101,7 +101,7 @@ class TestTraining:
 
     @pytest.mark.parametrize("how", ["pca", "learned"])
     def test_whitening_is_fitted_on_the_training_pictures_and_exported(self, how: str, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT), f"network.whiten={how}", "network.whiten_dim=6")
         done = finish(train(given, tmp_path / "out", maps=False))
@@ -114,7 +114,7 @@ class TestTraining:
         assert np.abs(spread - np.diag(np.diag(spread))).max() < 0.35 * np.diag(spread).max()
 
     def test_choosing_an_epoch_stands_on_the_card(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         folder = painted(tmp_path / "data", EIGHT)
         chosen = finish(train(recipe(folder, "data.validation=0.3", "loop.select=best"), tmp_path / "a", maps=False))
@@ -128,7 +128,7 @@ class TestTraining:
 
         from nearsight.encode.network import TorchTower
         from nearsight.encode.preprocess import Preprocess
-        from nearsight.study.trained import Study
+        from nearsight.study.training.outcome import Study
 
         nothing = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4), torch.nn.ReLU())
         for p in nothing.parameters():
@@ -144,8 +144,9 @@ class TestTraining:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from nearsight.core.errors import UnknownName, Unreachable
-        from nearsight.study import recipes, reproduce
-        from nearsight.study.table_page import table_page
+        from nearsight.study import recipes
+        from nearsight.study.pages.table import table_page
+        from nearsight.study.training import reproduce
 
         given = recipe(painted(tmp_path / "data", EIGHT))
         made = {name: replace(given, name=name, about=f"About {name}.") for name in ("a/gone", "a/here", "a/other")}
