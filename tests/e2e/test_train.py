@@ -77,6 +77,7 @@ def test_the_same_command_goes_on_and_does_nothing_twice(run: Run, pictures: Pat
     again = run(*command)
     assert again.code == 0
     assert "epoch " not in again.err
+    assert len((out / "history.jsonl").read_text().splitlines()) == 3
     assert Encoder.load(out / "encoder").spec.fingerprint == encoder
     other = run(*command, "--seed", "1")
     assert other.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -207,8 +208,9 @@ class _Run:
     def close_epoch(self, measure: float | None) -> Epoch:
         """The epoch is over: its record, and the weights kept where it is the best so far."""
         health = self.doctor.health()
-        before = [e.validation for e in self.history if e.validation is not None]
-        best = measure is not None and (not before or measure > max(before))
+        # a NaN is neither the best, nor what a number must beat
+        before = [e.validation for e in self.history if e.validation is not None and math.isfinite(e.validation)]
+        best = measure is not None and math.isfinite(measure) and (not before or measure > max(before))
         last = Place(self.place.epoch, self.place.position, self.place.step - 1)
         record = Epoch(
             epoch=self.place.epoch + 1,
@@ -235,7 +237,13 @@ class _Run:
         chosen = self.history[-1].epoch
         weights: Mapping[str, Any] = self.learner.trained().state_dict()
         if self.loop.select == "best":
-            chosen = max(e.epoch for e in self.history if e.best)
+            chosen = max((e.epoch for e in self.history if e.best), default=0)
+            if not chosen:
+                raise InputError(
+                    "no epoch could be measured on what is held out, and the best is asked for",
+                    code="training/best",
+                    hint="hold out more pictures of each class (data.validation), or loop.select=last",
+                )
             weights = self.best if self.best is not None else checkpoint.best_of(_folder(self.folder))
         network.load_state_dict({name: tensor.detach().clone() for name, tensor in weights.items()})
         network = network.cpu().eval()

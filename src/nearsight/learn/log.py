@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from nearsight.core.artefact import replace_file
 from nearsight.core.errors import WriteFailed
 from nearsight.learn.history import Epoch, Progress
 
@@ -14,13 +16,11 @@ from nearsight.learn.history import Epoch, Progress
 class Log:
     """``history.jsonl`` (an epoch a line) and, where the package tensorboard is installed, ``logs/``."""
 
-    def __init__(self, folder: Path, before: tuple[Epoch, ...] = ()) -> None:
-        """`before`: epochs of the run that is gone on from; the file is written anew with them. Raises WriteFailed."""
-        self._file = folder / "history.jsonl"
-        try:
-            self._file.write_text("".join(_line(epoch) for epoch in before), encoding="utf-8")
-        except OSError as error:
-            raise WriteFailed(f"could not write {self._file}: {error}") from error
+    def __init__(self, folder: Path) -> None:
+        """Of a run that is gone on from, the epochs before the first one that comes are kept, and the later not: they
+        are done again.
+        """
+        self._file, self._begun = folder / "history.jsonl", False
         self._board: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -41,6 +41,9 @@ class Log:
             )
         elif isinstance(event, Epoch):
             try:
+                if not self._begun:
+                    replace_file(self._file, "".join(_lines_before(self._file, event.epoch)).encode())
+                    self._begun = True
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(_line(event))
             except OSError as error:
@@ -66,6 +69,17 @@ class Log:
     ) -> None:
         if self._board is not None:
             self._board.close()
+
+
+def _lines_before(file: Path, epoch: int) -> list[str]:
+    """Of what was written before, the lines of earlier epochs; one that a kill cut short is none."""
+    kept = []
+    with suppress(OSError, UnicodeDecodeError):
+        for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
+            with suppress(ValueError, KeyError, TypeError):
+                if json.loads(line)["epoch"] < epoch:
+                    kept.append(line)
+    return kept
 
 
 def _line(epoch: Epoch) -> str:

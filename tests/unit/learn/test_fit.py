@@ -169,6 +169,19 @@ def test_patience_stops_and_the_best_epoch_is_taken(pictures: Pictures, place: P
         assert found.chosen == 1 + int(np.argmax(values)) == len(values) - 2
 
 
+@pytest.mark.parametrize(("values", "chosen"), [((float("nan"), 0.25, 0.5, 0.125), 3), ((0.5, float("nan"), 0.25), 1)])
+def test_an_epoch_that_cannot_be_measured_is_never_the_best(
+    values: tuple[float, ...], chosen: int, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = iter(values)
+    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: next(coming))
+    recipe = replace(PLAIN, data=Data(validation=0.2), loop=replace(PLAIN.loop, epochs=len(values), select="best"))
+    assert fitted(pictures, recipe, held_out=pictures).chosen == chosen
+    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: float("nan"))
+    with pytest.raises(InputError, match="no epoch could be measured"):
+        fitted(pictures, recipe, held_out=pictures)
+
+
 def test_accumulated_gradients_are_those_of_the_means(pictures: Pictures) -> None:
     """With one batch's loss the mean of two halves', two halves make the same step (cross-entropy, no batch norm)."""
     goal = Goal(loss="cross_entropy", sampler="shuffled")

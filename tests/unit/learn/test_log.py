@@ -18,17 +18,37 @@ def epoch(number: int) -> Epoch:
     return Epoch(number, 3, 0.5, 1e-3, 1.5, 24, 0.75 if number > 1 else None, number == 2, HEALTH)
 
 
+def read(folder: Path) -> list[Epoch]:
+    return [Epoch.from_json(json.loads(line)) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
 def test_epochs_go_there_and_back_through_json() -> None:
     for number in (1, 2):
         assert Epoch.from_json(json.loads(json.dumps(epoch(number).to_json()))) == epoch(number)
 
 
 def test_an_epoch_is_a_line(tmp_path: Path) -> None:
-    with Log(tmp_path, before=(epoch(1),)) as log:
-        for event in ("something else", Progress(1, 0.5, 1.0, 2.0), epoch(2)):
+    with Log(tmp_path) as log:
+        for event in ("something else", Progress(1, 0.5, 1.0, 2.0), epoch(1), epoch(2)):
             log.see(event)
-    lines = (tmp_path / "history.jsonl").read_text().splitlines()
-    assert [Epoch.from_json(json.loads(line)) for line in lines] == [epoch(1), epoch(2)]
+    assert read(tmp_path) == [epoch(1), epoch(2)]
+
+
+def test_a_run_that_goes_on_keeps_what_was_before_and_no_epoch_twice(tmp_path: Path) -> None:
+    with Log(tmp_path) as log:
+        for number in (1, 2):
+            log.see(epoch(number))
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 1')
+    with Log(tmp_path):
+        pass
+    with Log(tmp_path) as log:  # killed after epoch 2, and the checkpoint was of epoch 1
+        for number in (2, 3):
+            log.see(epoch(number))
+    assert read(tmp_path) == [epoch(1), epoch(2), epoch(3)]
+    with Log(tmp_path) as log:
+        log.see(epoch(1))
+    assert read(tmp_path) == [epoch(1)], "begun anew"
 
 
 @pytest.mark.torch

@@ -91,6 +91,13 @@ class TestDividing:
         with pytest.raises(DatasetError):
             divide(recipe(painted(tmp_path / "b", {"a": 2, "b": 2, "c": 2}), "data.split=disjoint", "data.test=0.1"))
 
+    def test_an_epoch_is_not_chosen_by_pictures_that_have_nothing_to_find(self, tmp_path: Path) -> None:
+        folder = painted(tmp_path, {"a": 10, "b": 10})
+        with pytest.raises(DatasetError, match="held out") as caught:
+            divide(recipe(folder, "data.validation=0.1", "loop.select=best"))
+        assert caught.value.code == "dataset/nothing-to-find"
+        assert len(divide(recipe(folder, "data.validation=0.1")).held_out) == 2
+
 
 @pytest.mark.torch
 class TestTraining:

@@ -101,6 +101,17 @@ def divide(recipe: Recipe) -> Divided:
     elif named and how == "given":
         held = dataset.split(named[0])
     usual = ("test-loo",) if how == "disjoint" else ("test->train", "test-loo")
+    chooses = recipe.loop.select == "best" or recipe.loop.patience > 0
+    if (
+        held
+        and chooses
+        and not relevance_of(Benchmark("held out", "loo", held, held, queries_in_gallery=True)).counts.any()
+    ):
+        raise DatasetError(
+            f"none of {len(held)} pictures held out to choose an epoch by has another of its class to find",
+            code="dataset/nothing-to-find",
+            hint="a larger data.validation: two pictures of a class at least",
+        )
     benchmarks = [dataset.benchmark(one) for one in data.protocols or usual]
     found = tuple(one for one in benchmarks if data.protocols or relevance_of(one).counts.any())
     if not found:
