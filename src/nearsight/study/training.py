@@ -150,7 +150,9 @@ def train(
         fitted = yield from _fit(network, pictures, held, recipe, folder, devices)
         if not devices.first:
             return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
-        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe))
+        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe), chosen=True)
+        if [_asked(one) for one in before] != [_asked(one) for one in after]:  # the test pictures have changed since
+            base, before = yield from _before(recipe, study, folder, anew=True)
         facts = facts_of(divided.train, pictures, fitted)
         told = training_json(recipe, facts, fitted, before, after)
         encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
@@ -180,17 +182,25 @@ def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
         replace_file(folder / "recipe.toml", settings.write(recipe).encode())
 
 
-def _before(recipe: Recipe, study: Study, folder: Path) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+def _before(
+    recipe: Recipe, study: Study, folder: Path, *, anew: bool = False
+) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
     """The tower as it comes, measured; once, however often the training is resumed."""
     tower = untrained(recipe)
-    kept = read_reports(folder / "before.json")
+    kept = () if anew else read_reports(folder / "before.json")
     if kept and len(kept) == len(study.benchmarks):
         encoder = tower if isinstance(tower, Encoder) else Encoder(tower)
         if all(report.card.encoder == encoder.spec.fingerprint for report in kept):
             return encoder, kept
-    encoder, reports = yield from study.measured(tower)
+    encoder, reports = yield from study.measured(tower, chosen=False)
     save_reports(folder / "before.json", reports)
     return encoder, reports
+
+
+def _asked(report: Report) -> tuple[str, ...]:
+    """What two reports must share to be held against each other."""
+    card = report.card
+    return card.dataset, card.protocol, card.queries, card.gallery
 
 
 def _fit(
