@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
-from nearsight.core.errors import MissingExtra
+from nearsight.core.errors import InputError, MissingExtra
 from nearsight.encode.export import need_torch
 from nearsight.learn.samplers import Numbers
 
@@ -46,12 +46,13 @@ class Devices:
     """Fabric, and what metric learning needs of it beyond: parts of a batch, and the whole of its vectors."""
 
     def __init__(self, precision: Literal["bf16", "fp32"], device: str = "auto") -> None:
-        """`device`: auto, cpu, cuda. Raises MissingExtra."""
+        """`device`: auto, cpu, cuda. Raises MissingExtra, InputError (code ``training/device``)."""
         need_torch("training")
         try:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise MissingExtra.of("lightning-fabric", "train", "training") from error
+        _require_device(device)
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -121,3 +122,16 @@ class Devices:
         """What the first process gets by `work`, in every process."""
         found = work() if self.first else None
         return self.fabric.broadcast(found) if self.world > 1 else found
+
+
+def _require_device(device: str) -> None:
+    import torch
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device '{device}'", code="training/device", hint="auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "torch finds no CUDA GPU here",
+            code="training/device",
+            hint="--device auto takes what there is; for a GPU, its driver and a torch built for CUDA",
+        )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nearsight.core.errors import InputError
 from nearsight.core.items import Item
 
 torch = pytest.importorskip("torch")
@@ -66,6 +67,17 @@ def run(folder: Path, pictures: Path, processes: int) -> list[dict[str, torch.Te
         assert world == processes
         found.append({name: torch.tensor(values) for name, values in weights.items()})
     return found
+
+
+@pytest.mark.parametrize("device", ["cuda", "gpu7"])
+def test_a_device_that_is_not_there_is_refused_with_what_is(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nearsight.learn.devices import Devices
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError) as caught:
+        Devices("fp32", device)
+    assert caught.value.code == "training/device"
+    assert "auto" in caught.value.hint
 
 
 @pytest.mark.slow

@@ -126,7 +126,39 @@ class TestTraining:
         folder = painted(tmp_path / "data", EIGHT)
         chosen = finish(train(recipe(folder, "data.validation=0.3", "loop.select=best"), tmp_path / "a", maps=False))
         assert "held out of the training split" in chosen.after[0].card.selection_split
+        assert chosen.before[0].card.selection_split == "", "the tower as it came was chosen by nothing"
         assert finish(train(recipe(folder), tmp_path / "b", maps=False)).after[0].card.selection_split == ""
+
+    def test_test_pictures_that_changed_are_measured_again_before_too(self, tmp_path: Path) -> None:
+        from nearsight.study.training import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT))
+        first = finish(train(given, tmp_path / "out", maps=False))
+        asked = divide(given).benchmarks[-1].queries[0]
+        Image.new("RGB", (24, 24), (9, 9, 9)).save(asked.path)
+        again = finish(train(given, tmp_path / "out", maps=False))
+        assert first.before[0].card.queries != again.before[0].card.queries == again.after[0].card.queries
+
+    def test_what_cannot_be_whitened_is_refused_before_training(self, tmp_path: Path) -> None:
+        from nearsight.study.training import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT), "network.whiten=pca", "network.whiten_dim=11")
+        with pytest.raises(InputError, match="whitened to 11"):
+            finish(train(given, tmp_path / "out", maps=False))
+        assert not (tmp_path / "out").exists()
+
+    def test_processes_but_the_first_say_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from nearsight.core.events import Skipped
+        from nearsight.learn.devices import Devices
+        from nearsight.study.training import train
+
+        folder = painted(tmp_path / "data", EIGHT)
+        (folder / "class0" / "broken.png").write_bytes(b"no picture")
+        for first in (False, True):
+            monkeypatch.setattr(Devices, "first", property(lambda _, first=first: first))
+            said = list(train(recipe(folder), tmp_path / "out", maps=False))
+            assert any(isinstance(event, Skipped) for event in said) == bool(said) == first
+            assert (tmp_path / "out" / "encoder").exists() == first
 
     def test_a_network_without_directions_is_an_error_with_its_repair(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -143,7 +175,7 @@ class TestTraining:
         tower = TorchTower("small_cnn/report", nothing, Preprocess(16, 16, fit="squash"), {})
         benchmarks = divide(recipe(painted(tmp_path / "data", EIGHT))).benchmarks
         with pytest.raises(TrainingError) as caught:
-            finish(Study(benchmarks, tmp_path, "").measured(tower))
+            finish(Study(benchmarks, tmp_path, "").measured(tower, chosen=True))
         assert caught.value.code == "training/no-direction"
         assert "ReLU" in caught.value.hint
 

@@ -59,13 +59,17 @@ class Study:
     selection: str
     """What chose an epoch, for the card of what was trained."""
 
-    def measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+    def measured(
+        self, tower: TorchTower | Encoder, *, chosen: bool
+    ) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         """The encoder as people will load it, exported and without torch, and a report a benchmark.
+
+        `chosen`: the cards tell of the selection; the tower as it came was chosen by nothing.
 
         Raises TrainingError (code ``training/no-direction``) for a network that gives a picture the zero vector.
         """
         try:
-            return (yield from self._measured(tower))
+            return (yield from self._measured(tower, self.selection if chosen else ""))
         except InputError as error:
             if error.code != "vectors":
                 raise
@@ -75,13 +79,15 @@ class Study:
                 hint="no ReLU at the end of network.head; a lower loop.lr",
             ) from error
 
-    def _measured(self, tower: TorchTower | Encoder) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+    def _measured(
+        self, tower: TorchTower | Encoder, selection: str
+    ) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
         count = len({item.key for benchmark in self.benchmarks for item in (*benchmark.gallery, *benchmark.queries)})
         encoder = tower if isinstance(tower, Encoder) else self._exported(tower, count)
         reports = []
         for benchmark in self.benchmarks:
             report = yield from run(benchmark, encoder, cache_folder=self.cache)
-            card = replace(report.card, selection_split=self.selection)
+            card = replace(report.card, selection_split=selection)
             reports.append(replace(report, card=card))
         return encoder, tuple(reports)
 

@@ -213,8 +213,10 @@ def _run(
         if not found or any(report.card.encoder != encoder.spec.fingerprint for report in found):
             with tempfile.TemporaryDirectory(prefix="nearsight-") as cache:
                 fresh = []
+                selection = read_reports(place / "after.json")[0].card.selection_split
                 for benchmark in divide(recipe).benchmarks:
-                    fresh.append((yield from run(benchmark, encoder, engine=address, cache_folder=Path(cache))))
+                    one = yield from run(benchmark, encoder, engine=address, cache_folder=Path(cache))
+                    fresh.append(replace(one, card=replace(one.card, selection_split=selection)))
             found = tuple(fresh)
             save_reports(kept, found)
         reports[title] = found

@@ -133,16 +133,22 @@ def train(
     begun = time.perf_counter()
     require_parts(recipe)
     divided = divide(recipe)
-    yield from divided.dataset.skipped
     devices = Devices(recipe.loop.precision, device)
+    if devices.first:
+        yield from divided.dataset.skipped
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
+    _require_width(recipe, network)
     if devices.first:
         _prepare(folder, recipe, fresh)
     loop, side = recipe.loop, network.preprocess.resize
-    pictures = yield from proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers)
+    pictures = yield from _spoken(
+        proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
+    )
     held = None
     if divided.held_out:
-        held = yield from proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers)
+        held = yield from _spoken(
+            proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
+        )
     with tempfile.TemporaryDirectory(prefix="nearsight-") as scratch:
         study = Study(divided.benchmarks, Path(scratch), _selection(divided, recipe))
         if devices.first:
@@ -150,7 +156,9 @@ def train(
         fitted = yield from _fit(network, pictures, held, recipe, folder, devices)
         if not devices.first:
             return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
-        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe))
+        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe), chosen=True)
+        if [_asked(one) for one in before] != [_asked(one) for one in after]:  # the test pictures have changed since
+            base, before = yield from _before(recipe, study, folder, anew=True)
         facts = facts_of(divided.train, pictures, fitted)
         told = training_json(recipe, facts, fitted, before, after)
         encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
@@ -161,6 +169,29 @@ def train(
             page = yield from study.mapped(page, base, encoder)
         write_training_page(page, folder / "report.html", Pictures.default())
     return Outcome(folder, before, after, fitted.history, fitted.chosen, time.perf_counter() - begun)
+
+
+def _require_width(recipe: Recipe, network: Trainable) -> None:
+    """Raises InputError for a whitening that cannot be: before hours of work, not after."""
+    wide = recipe.network.whiten_dim
+    if recipe.network.whiten != "none" and wide > network.dim:
+        raise InputError(
+            f"vectors of {network.dim} dimensions cannot be whitened to {wide}",
+            code="whiten/dim",
+            hint=f"network.whiten_dim from 1 to {network.dim}; 0: all",
+        )
+
+
+def _spoken(work: Generator[Event, None, Labelled], devices: Devices) -> Generator[Event, None, Labelled]:
+    """`work`, whose events are told once, by the first process."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            found: Labelled = end.value
+            return found
+        if devices.first:
+            yield event
 
 
 def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
@@ -180,17 +211,25 @@ def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
         replace_file(folder / "recipe.toml", settings.write(recipe).encode())
 
 
-def _before(recipe: Recipe, study: Study, folder: Path) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
+def _before(
+    recipe: Recipe, study: Study, folder: Path, *, anew: bool = False
+) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
     """The tower as it comes, measured; once, however often the training is resumed."""
     tower = untrained(recipe)
-    kept = read_reports(folder / "before.json")
+    kept = () if anew else read_reports(folder / "before.json")
     if kept and len(kept) == len(study.benchmarks):
         encoder = tower if isinstance(tower, Encoder) else Encoder(tower)
         if all(report.card.encoder == encoder.spec.fingerprint for report in kept):
             return encoder, kept
-    encoder, reports = yield from study.measured(tower)
+    encoder, reports = yield from study.measured(tower, chosen=False)
     save_reports(folder / "before.json", reports)
     return encoder, reports
+
+
+def _asked(report: Report) -> tuple[str, ...]:
+    """What two reports must share to be held against each other."""
+    card = report.card
+    return card.dataset, card.protocol, card.queries, card.gallery
 
 
 def _fit(
