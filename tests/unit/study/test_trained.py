@@ -139,6 +139,33 @@ class TestTraining:
         again = finish(train(given, tmp_path / "out", maps=False))
         assert first.before[0].card.queries != again.before[0].card.queries == again.after[0].card.queries
 
+    def test_copies_on_both_sides_of_the_split_are_counted(self, tmp_path: Path) -> None:
+        from nearsight.study.training import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT), "data.validation=0.3")
+        parts = divide(given)
+        original = parts.train[0].path.read_bytes()
+        for item in (*parts.benchmarks[0].queries[:2], parts.held_out[0]):
+            item.path.write_bytes(original)
+        finish(train(given, tmp_path / "out", maps=False))
+        told = json.loads((tmp_path / "out" / "encoder" / "training.json").read_text())["facts"]["copies"]
+        assert told == "2 of 16 test pictures and 1 of 16 held out are byte for byte among those trained on"
+        assert told in (tmp_path / "out" / "report.html").read_text()
+
+    def test_two_trainings_into_one_folder_do_not_meet(self, tmp_path: Path) -> None:
+        from nearsight.core.errors import Locked
+        from nearsight.study.training import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT))
+        first = train(given, tmp_path / "out", maps=False)
+        while not (tmp_path / "out" / "recipe.toml").exists():
+            next(first)
+        for fresh in (False, True):
+            with pytest.raises(Locked, match="out"):
+                finish(train(given, tmp_path / "out", maps=False, fresh=fresh))
+        first.close()
+        finish(train(given, tmp_path / "out", maps=False))
+
     def test_what_cannot_be_whitened_is_refused_before_training(self, tmp_path: Path) -> None:
         from nearsight.study.training import train
 
