@@ -185,6 +185,7 @@ class _Run:
                 rate=rate,
                 seed=_seed(self.recipe.seed, number, position),
                 last=last,
+                share=1 / min(loop.accumulate, len(self.sampler) - position // loop.accumulate * loop.accumulate),
             )
             self.doctor.see(
                 learned.value,

@@ -67,12 +67,15 @@ class Learner:
                 if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                     layer.eval()
 
-    def learn(self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool) -> Learned:
+    def learn(
+        self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool, share: float = 1.0
+    ) -> Learned:
         """One batch. `pixels` (m, size, size, 3) uint8 are this process's part of n; labels and items are all n.
 
         `rate` multiplies the base rates; `seed` starts what is random (dropout, mining); `last`: the gradients that
-        have gathered make a step. Raises TrainingError (``training/not-finite``, ``training/memory``), InputError
-        (``training/one-picture``).
+        have gathered make a step; `share`: this batch's part of them.
+
+        Raises TrainingError (``training/not-finite``, ``training/memory``), InputError (``training/one-picture``).
         """
         import torch
 
@@ -80,7 +83,7 @@ class Learner:
         try:
             with self.devices.alone(self._running, quiet=not last):
                 value, vectors, matrix = (self._cached if self.loop.chunk else self._whole)(
-                    pixels, labels, items, seed, generator
+                    pixels, labels, items, seed, generator, share
                 )
             number = float(value.detach())
             norm = float("nan")
@@ -113,12 +116,12 @@ class Learner:
         matrix = self.objective.matrix(everybody, labels, items)
         return self.objective.value(matrix, generator), everybody, matrix
 
-    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
         value, vectors, matrix = self._judged(self._forward(pixels, seed), labels, items, generator)
-        self.devices.fabric.backward(value / self.loop.accumulate)
+        self.devices.fabric.backward(value * share)
         return value, vectors.detach(), matrix
 
-    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
         """Vectors by chunks without a graph, the loss's gradient for them, then each chunk again with its share."""
         import torch
 
@@ -129,11 +132,11 @@ class Learner:
             found = [self._forward(chunk, seed + number) for number, chunk in enumerate(chunks)]
         vectors = torch.cat(found).float().requires_grad_()
         value, everybody, matrix = self._judged(vectors, labels, items, generator)
-        self.devices.fabric.backward(value / self.loop.accumulate)
+        self.devices.fabric.backward(value * share)
         shares = vectors.grad.tensor_split(pieces) if vectors.grad is not None else ()
-        for number, (chunk, share) in enumerate(zip(chunks, shares, strict=True)):
+        for number, (chunk, part) in enumerate(zip(chunks, shares, strict=True)):
             with self.devices.alone(self._running, quiet=number < len(chunks) - 1):
-                self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=share)
+                self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=part)
         return value, everybody.detach(), matrix
 
     def _forward(self, pixels: Tensor, seed: int) -> Tensor:

@@ -198,6 +198,16 @@ def test_accumulated_gradients_are_those_of_the_means(pictures: Pictures) -> Non
         assert torch.allclose(tensor, b.network.state_dict()[name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("chunk", [0, 5])
+def test_the_last_step_of_an_epoch_is_a_mean_too(chunk: int, pictures: Pictures) -> None:
+    """Of as many batches as are left: three, where a hundred are asked for."""
+    goal = Goal(loss="cross_entropy", sampler="shuffled")
+    three = replace(PLAIN, objective=goal, loop=replace(PLAIN.loop, epochs=1, batch=8, optimiser="sgd", chunk=chunk))
+    assert weights(fitted(pictures, loops(three, accumulate=100))) == weights(
+        fitted(pictures, loops(three, accumulate=3))
+    )
+
+
 @pytest.mark.parametrize("loss", ["supcon", "triplet?margin=0.5", "normalised_softmax"])
 def test_cached_gradients_are_those_of_the_whole_batch(loss: str, pictures: Pictures) -> None:
     whole = replace(PLAIN, objective=Goal(loss=loss, sampler="pk?k=4"), loop=replace(PLAIN.loop, epochs=1))

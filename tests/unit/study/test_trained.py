@@ -253,7 +253,30 @@ class TestTraining:
         again = finish(reproduce.reproduce(table, tmp_path / "runs", seeds=(0, 1)))
         assert len(trained) == 4
         assert again == done
+        alone = ['data.protocols=["test-loo"]', "loop.epochs=1"]
+        one = finish(reproduce.reproduce(table, tmp_path / "one", only=["a/other"], overrides=alone))
+        assert [(cell.engine, cell.protocol) for cell in one.cells] == [("KNN", "test-loo"), ("FAISS", "test-loo")]
         with pytest.raises(UnknownName, match="a/nothing"):
             finish(reproduce.reproduce(table, tmp_path / "runs", only=["a/nothing"]))
         with pytest.raises(InputError):
             finish(reproduce.reproduce(table, tmp_path / "runs", overrides=["loop.epochs=0"]))
+
+    def test_a_row_is_one_recipe_for_all_seeds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from nearsight.core.errors import Unreachable
+        from nearsight.study import recipes, reproduce
+
+        monkeypatch.setattr(recipes, "read", lambda name: replace(Recipe(), name=name))
+        meant: list[list[str]] = []
+
+        def run(given: Recipe, *_: Any) -> Any:
+            if given.name == "a/gone" and given.seed:
+                raise Unreachable("the network went away")
+            yield from ()
+            return reproduce._Run({"KNN": [given.name]}, 0.0, ())  # type: ignore[list-item]
+
+        monkeypatch.setattr(reproduce, "_run", run)
+        monkeypatch.setattr(reproduce, "_cell", lambda *given: meant.append([r.reports["KNN"][0] for r in given[4]]))
+        line = reproduce.Line("first", "a/gone", "a/here")
+        table = reproduce.Published("t", "A table", (line,), {"KNN": "exact"}, ())
+        finish(reproduce._line(line, table, tmp_path, (0, 1), (), "cpu"))
+        assert meant == [["a/here", "a/here"]]
