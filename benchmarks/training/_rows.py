@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.foundation._data import data
 from nearsight.core.events import Skipped
 from nearsight.learn.history import Epoch
-from nearsight.study.reproduce import TABLE1, Cell, reproduce
+from nearsight.study.training.reproduce import TABLE1, Cell, reproduce
 
 QUICK = ("loop.epochs=1",)
 

@@ -12,7 +12,7 @@ from nearsight.core.settings import override
 from nearsight.learn.history import Epoch
 from nearsight.study import recipes
 from nearsight.study.report import compare
-from nearsight.study.training import train
+from nearsight.study.training.run import train
 
 HALVES = (0, 1, 2)
 """Seeds of the data: which four of the eight classes are trained."""

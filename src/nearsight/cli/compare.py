@@ -13,8 +13,8 @@ from nearsight.cli.train import resolved
 from nearsight.core.events import Skipped
 
 if TYPE_CHECKING:
-    from nearsight.study.compare import Tried
-    from nearsight.study.comparison import Comparison
+    from nearsight.study.comparing.compare import Tried
+    from nearsight.study.comparing.comparison import Comparison
 
 EXAMPLES = """nearsight compare --data products --loss triplet --loss supcon --loss normalised_softmax
 nearsight compare --data products --contender 'triplet,miner=semi_hard,sampler=pk?k=4' --loss supcon --trials 16
@@ -116,8 +116,8 @@ def run(
     from nearsight.learn.devices import keep_freed_memory
 
     keep_freed_memory()
-    from nearsight.study.compare import Tried, compare
-    from nearsight.study.contenders import Contender, search_named
+    from nearsight.study.comparing.compare import Tried, compare
+    from nearsight.study.comparing.contenders import Contender, search_named
 
     flags = ("data", "root", "tower", "head", "epochs", "batch", "lr", "seed")
     given = {key: value for key, value in locals().items() if key in flags and value is not None}
@@ -142,7 +142,7 @@ def run(
 
 def line_of(event: Tried) -> str:
     """``triplet   trial 2 of 8   0.8123 *   loop.lr=0.0002, margin=0.1``."""
-    from nearsight.study.comparison import share, told
+    from nearsight.study.comparing.comparison import share, told
 
     score = share(event.score) + (" *" if event.best else "")
     parts = [event.contender, event.what, event.failed or score, told(event.setting)]

@@ -155,7 +155,7 @@ def run(
     if as_json is not None:
         _save(as_json, reports)
     if html is not None:
-        from nearsight.study.page import write_page
+        from nearsight.study.pages.report import write_page
         from nearsight.study.pictures import Pictures
 
         write_page(reports[0], html, Pictures.default())

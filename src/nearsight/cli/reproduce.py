@@ -48,8 +48,8 @@ def run(
 
     keep_freed_memory()
     from nearsight.learn.history import Epoch
-    from nearsight.study.reproduce import reproduce, table_named
-    from nearsight.study.table_page import write_table_page
+    from nearsight.study.pages.table import write_table_page
+    from nearsight.study.training.reproduce import reproduce, table_named
 
     def see(event: object) -> None:
         if isinstance(event, Epoch):

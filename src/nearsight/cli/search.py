@@ -192,8 +192,8 @@ def draw(
     Right and wrong are said where all of `known`, the items that are the query, have one label.
     """
     from nearsight.data.images import decode
+    from nearsight.study.pages.sheet import SIDE, Cell, contact_sheet
     from nearsight.study.pictures import Pictures
-    from nearsight.study.sheet import SIDE, Cell, contact_sheet
 
     pictures = Pictures.default()
     own = list(kept.items(sorted(known)))

@@ -16,7 +16,7 @@ from nearsight.core.events import Skipped
 if TYPE_CHECKING:
     from nearsight.learn.history import Epoch
     from nearsight.learn.recipe import Recipe
-    from nearsight.study.training import Outcome
+    from nearsight.study.training.run import Outcome
 
 EXAMPLES = """nearsight train --data products --out runs/products
 nearsight train --data products.csv --split disjoint --loss multi_similarity --sampler 'pk?k=4'
@@ -160,7 +160,7 @@ def source_of(data: str) -> str:
 def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool = False, maps: bool = True) -> Outcome:
     """Run a recipe; epochs, findings and what was left out are told as they come."""
     from nearsight.learn.history import Epoch
-    from nearsight.study.training import train
+    from nearsight.study.training.run import train
 
     skipped: list[Skipped] = []
     known: set[str] = set()

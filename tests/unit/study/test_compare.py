@@ -24,11 +24,11 @@ from nearsight.learn.augment import Augment
 from nearsight.learn.pictures import Pictures
 from nearsight.learn.recipe import Data, Loop, Network, Recipe
 from nearsight.learn.step import Learner
-from nearsight.study.compare import Tried, compare, parted
-from nearsight.study.compare_page import compare_page
-from nearsight.study.comparison import BEST, FAILED, UNCLEAR, WORSE, Comparison
-from nearsight.study.contenders import Contender, proposed
-from nearsight.study.trainings import key_of
+from nearsight.study.comparing.compare import Tried, compare, parted
+from nearsight.study.comparing.comparison import BEST, FAILED, UNCLEAR, WORSE, Comparison
+from nearsight.study.comparing.contenders import Contender, proposed
+from nearsight.study.comparing.trainings import key_of
+from nearsight.study.pages.comparison import compare_page
 from unit.learn.conftest import drain
 
 pytestmark = pytest.mark.torch

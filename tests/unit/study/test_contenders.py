@@ -12,8 +12,8 @@ import pytest
 from nearsight.core.errors import InputError, MissingExtra, UnknownName
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.recipe import Goal, Loop, Recipe
-from nearsight.study import contenders
-from nearsight.study.contenders import STARTUP, Contender, Range, Space, place_of, proposed, search_named
+from nearsight.study.comparing import contenders
+from nearsight.study.comparing.contenders import STARTUP, Contender, Range, Space, place_of, proposed, search_named
 
 RECIPE = Recipe(loop=Loop(lr=1e-3))
 ADDRESSES = [name if name != "pml" else "pml/NTXentLoss" for name in LOSSES.names()]
@@ -138,5 +138,7 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_listing_what_may_be_searched_needs_no_torch() -> None:
     """The module is imported by the command line before anything heavy is."""
-    code = "import sys, nearsight.study.contenders; sys.exit('torch' in sys.modules or 'optuna' in sys.modules)"
+    code = (
+        "import sys, nearsight.study.comparing.contenders; sys.exit('torch' in sys.modules or 'optuna' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,10 +8,10 @@ import pytest
 from nearsight.core.items import Item
 from nearsight.learn.pictures import Pictures
 from nearsight.learn.recipe import Goal, Recipe
-from nearsight.study.comparison import BEST, BETTER, FAILED, UNCLEAR, WORSE, Comparison, Row, Trial
-from nearsight.study.contenders import Contender
-from nearsight.study.judgement import UNTRAINED, Ended, judgement
-from nearsight.study.trainings import Line
+from nearsight.study.comparing.comparison import BEST, BETTER, FAILED, UNCLEAR, WORSE, Comparison, Row, Trial
+from nearsight.study.comparing.contenders import Contender
+from nearsight.study.comparing.judgement import UNTRAINED, Ended, judgement
+from nearsight.study.comparing.trainings import Line
 
 QUERIES = 40
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFont
 
-from nearsight.study import sheet as drawing
-from nearsight.study.sheet import Cell, contact_sheet, fit, thumbnail
+from nearsight.study.pages import sheet as drawing
+from nearsight.study.pages.sheet import Cell, contact_sheet, fit, thumbnail
 
 
 def cell(right: bool | None = None, caption: str = "coast / 12.jpg") -> Cell:

@@ -9,9 +9,9 @@ import pytest
 
 from nearsight.core.arrays import unit
 from nearsight.core.errors import InputError, MeasureError
-from nearsight.study import similarities as module
-from nearsight.study._sampling import evenly
-from nearsight.study.similarities import BINS, Histogram, similarities, similarity_svg
+from nearsight.study.pages import similarities as module
+from nearsight.study.pages.sampling import evenly
+from nearsight.study.pages.similarities import BINS, Histogram, similarities, similarity_svg
 
 
 def clouds(classes: int, each: int, *, apart: float = 2.0, seed: int = 0) -> tuple[np.ndarray, list[str | None]]:

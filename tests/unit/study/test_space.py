@@ -15,9 +15,9 @@ from PIL import Image, ImageColor
 from nearsight.core.arrays import unit
 from nearsight.core.errors import InputError, MissingExtra
 from nearsight.core.items import Item
-from nearsight.study import space
+from nearsight.study.pages import space
+from nearsight.study.pages.space import COLOURS, map_picture, picture_maps, project
 from nearsight.study.pictures import Pictures
-from nearsight.study.space import COLOURS, map_picture, picture_maps, project
 
 DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]

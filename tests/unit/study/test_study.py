@@ -19,7 +19,7 @@ from nearsight.core.events import Done, Skipped, Step
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import create
 from nearsight.study import run as study
-from nearsight.study.page import page, write_page
+from nearsight.study.pages.report import page, write_page
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report, compare
 

@@ -15,7 +15,7 @@ from nearsight.core.errors import DatasetError, InputError, TrainingError
 from nearsight.core.settings import override
 from nearsight.encode import Encoder
 from nearsight.learn.recipe import Recipe
-from nearsight.study.training import divide
+from nearsight.study.training.run import divide
 
 QUICK = [
     "network.tower=small_cnn/modern?size=16", "objective.loss=supcon", "objective.sampler=pk?k=4", "loop.batch=12",
@@ -108,7 +108,7 @@ class TestTraining:
 
     @pytest.mark.parametrize("how", ["pca", "learned"])
     def test_whitening_is_fitted_on_the_training_pictures_and_exported(self, how: str, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT), f"network.whiten={how}", "network.whiten_dim=6")
         done = finish(train(given, tmp_path / "out", maps=False))
@@ -121,7 +121,7 @@ class TestTraining:
         assert np.abs(spread - np.diag(np.diag(spread))).max() < 0.35 * np.diag(spread).max()
 
     def test_choosing_an_epoch_stands_on_the_card(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         folder = painted(tmp_path / "data", EIGHT)
         chosen = finish(train(recipe(folder, "data.validation=0.3", "loop.select=best"), tmp_path / "a", maps=False))
@@ -130,7 +130,7 @@ class TestTraining:
         assert finish(train(recipe(folder), tmp_path / "b", maps=False)).after[0].card.selection_split == ""
 
     def test_test_pictures_that_changed_are_measured_again_before_too(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT))
         first = finish(train(given, tmp_path / "out", maps=False))
@@ -140,7 +140,7 @@ class TestTraining:
         assert first.before[0].card.queries != again.before[0].card.queries == again.after[0].card.queries
 
     def test_copies_on_both_sides_of_the_split_are_counted(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT), "data.validation=0.3")
         parts = divide(given)
@@ -154,7 +154,7 @@ class TestTraining:
 
     def test_two_trainings_into_one_folder_do_not_meet(self, tmp_path: Path) -> None:
         from nearsight.core.errors import Locked
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT))
         first = train(given, tmp_path / "out", maps=False)
@@ -167,7 +167,7 @@ class TestTraining:
         finish(train(given, tmp_path / "out", maps=False))
 
     def test_what_cannot_be_whitened_is_refused_before_training(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT), "network.whiten=pca", "network.whiten_dim=11")
         with pytest.raises(InputError, match="whitened to 11"):
@@ -177,7 +177,7 @@ class TestTraining:
     def test_processes_but_the_first_say_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from nearsight.core.events import Skipped
         from nearsight.learn.devices import Devices
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         folder = painted(tmp_path / "data", EIGHT)
         (folder / "class0" / "broken.png").write_bytes(b"no picture")
@@ -194,7 +194,7 @@ class TestTraining:
 
         from nearsight.encode.network import TorchTower
         from nearsight.encode.preprocess import Preprocess
-        from nearsight.study.trained import Study
+        from nearsight.study.training.outcome import Study
 
         nothing = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 4), torch.nn.ReLU())
         for p in nothing.parameters():
@@ -210,8 +210,9 @@ class TestTraining:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from nearsight.core.errors import UnknownName, Unreachable
-        from nearsight.study import recipes, reproduce
-        from nearsight.study.table_page import table_page
+        from nearsight.study import recipes
+        from nearsight.study.pages.table import table_page
+        from nearsight.study.training import reproduce
 
         given = recipe(painted(tmp_path / "data", EIGHT))
         made = {name: replace(given, name=name, about=f"About {name}.") for name in ("a/gone", "a/here", "a/other")}
@@ -263,7 +264,8 @@ class TestTraining:
 
     def test_a_row_is_one_recipe_for_all_seeds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from nearsight.core.errors import Unreachable
-        from nearsight.study import recipes, reproduce
+        from nearsight.study import recipes
+        from nearsight.study.training import reproduce
 
         monkeypatch.setattr(recipes, "read", lambda name: replace(Recipe(), name=name))
         meant: list[list[str]] = []

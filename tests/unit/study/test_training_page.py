@@ -16,9 +16,9 @@ from trainings import PICTURES, epoch, failure, report
 from nearsight.core.errors import MeasureError
 from nearsight.core.events import Skipped
 from nearsight.core.items import Item
+from nearsight.study.pages.similarities import BINS, Histogram
+from nearsight.study.pages.training import Trained, training_page, write_training_page
 from nearsight.study.report import ClassRow
-from nearsight.study.similarities import BINS, Histogram
-from nearsight.study.training_page import Trained, training_page, write_training_page
 
 LOW, HIGH = [0.2, 0.3, 0.4, 0.9] * 8, [0.6, 0.8, 0.7, 0.5] * 8
 

@@ -23,7 +23,7 @@ def test_the_small_network_learns_the_mit_split(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four epochs of modern/small: far from its end, and far from where it began."""
-    from nearsight.study.training import train
+    from nearsight.study.training.run import train
 
     monkeypatch.setenv("NEARSIGHT_DATA", str(data_root))
     recipe = override(recipes.read("modern/small"), ["loop.epochs=4"])
@@ -38,5 +38,5 @@ def test_the_small_network_learns_the_mit_split(
         change = compare(before, after, varying=("encoder",))[0]
         assert change.label == "mAP"
         assert change.clear
-        assert change.after > 0.55 > change.before
+        assert change.after > 0.4 > change.before
     assert not [finding.code for finding in done.history[-1].health.findings]

@@ -26,12 +26,12 @@ from nearsight.encode.whitening import learned, pca
 from nearsight.learn.fit import Fitted
 from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.recipe import Recipe
+from nearsight.study.pages.similarities import similarities
+from nearsight.study.pages.space import picture_maps
+from nearsight.study.pages.training import Trained
 from nearsight.study.pictures import Pictures, encoding
 from nearsight.study.report import Report
 from nearsight.study.run import run
-from nearsight.study.similarities import similarities
-from nearsight.study.space import picture_maps
-from nearsight.study.training_page import Trained
 
 
 def untrained(recipe: Recipe) -> TorchTower | Encoder:

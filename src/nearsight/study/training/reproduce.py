@@ -23,8 +23,8 @@ from nearsight.learn.recipe import Recipe
 from nearsight.study import recipes
 from nearsight.study.report import Report
 from nearsight.study.run import EXACT, run
-from nearsight.study.trained import read_reports, save_reports
-from nearsight.study.training import divide, train
+from nearsight.study.training.outcome import read_reports, save_reports
+from nearsight.study.training.run import divide, train
 
 FORMAT, VERSION = "nearsight-table", 1
 

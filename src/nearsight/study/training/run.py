@@ -40,9 +40,10 @@ from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.pictures import proven
 from nearsight.learn.recipe import Recipe
 from nearsight.search.store.lock import WriterLock
+from nearsight.study.pages.training import write_training_page
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report
-from nearsight.study.trained import (
+from nearsight.study.training.outcome import (
     Study,
     facts_of,
     finished,
@@ -52,7 +53,6 @@ from nearsight.study.trained import (
     training_json,
     untrained,
 )
-from nearsight.study.training_page import write_training_page
 
 VALIDATION = ("val", "valid", "validation")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from nearsight.core.artefact import made_by
-from nearsight.study.contenders import Setting
+from nearsight.study.comparing.contenders import Setting
 
 FORMAT, VERSION = "nearsight-comparison", 1
 BEST, WORSE, BETTER = "best", "clearly below the best", "clearly above the best"

@@ -12,9 +12,9 @@ from nearsight.learn.recipe import Goal, Recipe
 from nearsight.measure.intervals import bootstrap, chance, paired
 from nearsight.measure.judged import Floats
 from nearsight.measure.metrics import METRICS
-from nearsight.study.comparison import BEST, BETTER, FAILED, UNCLEAR, WORSE, Comparison, Row, Seed, Trial
-from nearsight.study.contenders import Contender
-from nearsight.study.trainings import METRIC, Line, per_query, relevance
+from nearsight.study.comparing.comparison import BEST, BETTER, FAILED, UNCLEAR, WORSE, Comparison, Row, Seed, Trial
+from nearsight.study.comparing.contenders import Contender
+from nearsight.study.comparing.trainings import METRIC, Line, per_query, relevance
 
 UNTRAINED = "no training"
 

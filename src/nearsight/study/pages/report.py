@@ -8,10 +8,10 @@ from pathlib import Path
 from PIL import Image
 
 from nearsight.core.artefact import replace_file
-from nearsight.study._html import card_rows, document, figure, plain_table, skipped_rows, text_table
+from nearsight.study.pages.html import card_rows, document, figure, plain_table, skipped_rows, text_table
+from nearsight.study.pages.sheet import Cell, contact_sheet
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Failure, Report, Row, place, share
-from nearsight.study.sheet import Cell, contact_sheet
 
 _THUMBNAIL = 132
 

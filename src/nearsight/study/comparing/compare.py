@@ -39,11 +39,11 @@ from nearsight.learn.objective import objective
 from nearsight.learn.pictures import Pictures, proven
 from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS, Sampler
-from nearsight.study.compare_page import write_compare_page
-from nearsight.study.comparison import BEST, Comparison, Trial
-from nearsight.study.contenders import Contender, Search, Setting, need_optuna, proposed
-from nearsight.study.judgement import Ended, judgement
-from nearsight.study.trainings import Line, Trainings
+from nearsight.study.comparing.comparison import BEST, Comparison, Trial
+from nearsight.study.comparing.contenders import Contender, Search, Setting, need_optuna, proposed
+from nearsight.study.comparing.judgement import Ended, judgement
+from nearsight.study.comparing.trainings import Line, Trainings
+from nearsight.study.pages.comparison import write_compare_page
 
 TRIALS, FOLDS, SEEDS = 8, 4, 3
 UNEQUAL = 0.1

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from nearsight.core.arrays import Vectors, require_unit
 from nearsight.core.errors import MeasureError
 from nearsight.measure.judged import Floats
-from nearsight.study._sampling import evenly
-from nearsight.study._svg import HEIGHT, LEFT, Scale, axes, svg, ticks
+from nearsight.study.pages.sampling import evenly
+from nearsight.study.pages.svg import HEIGHT, LEFT, Scale, axes, svg, ticks
 
 BINS = 100
 PICTURES = 6000

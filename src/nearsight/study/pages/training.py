@@ -17,21 +17,21 @@ from PIL import Image
 from nearsight.core.artefact import replace_file
 from nearsight.core.items import Item
 from nearsight.learn.history import Epoch
-from nearsight.study import _svg
-from nearsight.study._html import card_rows, document, figure, skipped_rows, text_table
-from nearsight.study._svg import interval_bars
-from nearsight.study._training_history import curves, doctor, has_findings
-from nearsight.study._training_queries import classes, fallen, worst
+from nearsight.study.pages import svg
+from nearsight.study.pages.html import card_rows, document, figure, skipped_rows, text_table
+from nearsight.study.pages.similarities import Histogram, similarity_svg
+from nearsight.study.pages.svg import interval_bars
+from nearsight.study.pages.training_history import curves, doctor, has_findings
+from nearsight.study.pages.training_queries import classes, fallen, worst
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report, Row
-from nearsight.study.similarities import Histogram, similarity_svg
 from nearsight.study.verdict import Judged, Outcome, Protocol, Verdict, judge
 
 _SKIPPED = 100  # pictures named on the page; the report's JSON names them all
 _KINDS: dict[Outcome, str] = {"gain": "rose", "loss": "fell"}  # the others stood
 _SIGNS: dict[Outcome, str] = {"gain": "▲", "loss": "▼", "unclear": "≈", "same": "=", "unmeasured": "–"}
 _STYLE = (
-    _svg.STYLE
+    svg.STYLE
     + """
 h3 { font-size: 1rem; margin: 1.6rem 0 .2rem } p { margin: .5rem 0; max-width: 48rem }
 .verdict { border-left: 5px solid var(--faint); background: var(--raised); border-radius: 0 8px 8px 0;

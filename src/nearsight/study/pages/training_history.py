@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from nearsight.learn.history import Epoch
-from nearsight.study._html import plain_table
-from nearsight.study._svg import curve
+from nearsight.study.pages.html import plain_table
+from nearsight.study.pages.svg import curve
 from nearsight.study.report import share
 
 

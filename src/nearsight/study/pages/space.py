@@ -19,9 +19,9 @@ from nearsight.core.arrays import Vectors
 from nearsight.core.errors import InputError, MissingExtra
 from nearsight.core.items import Item
 from nearsight.measure.judged import Floats
-from nearsight.study._sampling import evenly
+from nearsight.study.pages.sampling import evenly
+from nearsight.study.pages.sheet import fit, thumbnail
 from nearsight.study.pictures import Pictures
-from nearsight.study.sheet import fit, thumbnail
 
 Method: TypeAlias = Literal["pca", "tsne", "umap", "best"]
 

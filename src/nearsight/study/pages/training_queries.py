@@ -8,11 +8,11 @@ from html import escape
 from pathlib import Path
 
 from nearsight.core.items import Item
-from nearsight.study._html import image
-from nearsight.study._svg import change_bar
-from nearsight.study.page import failure_figure
+from nearsight.study.pages.html import image
+from nearsight.study.pages.report import failure_figure
+from nearsight.study.pages.sheet import thumbnail
+from nearsight.study.pages.svg import change_bar
 from nearsight.study.pictures import Pictures
-from nearsight.study.sheet import thumbnail
 from nearsight.study.verdict import Protocol
 
 CLASSES = 20

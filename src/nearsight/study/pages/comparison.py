@@ -7,9 +7,20 @@ from html import escape
 from pathlib import Path
 
 from nearsight.core.artefact import replace_file
-from nearsight.study._html import document, text_table
-from nearsight.study._svg import Scale
-from nearsight.study.comparison import BEST, BETTER, FAILED, UNCLEAR, WORSE, Comparison, Row, Trial, share, told
+from nearsight.study.comparing.comparison import (
+    BEST,
+    BETTER,
+    FAILED,
+    UNCLEAR,
+    WORSE,
+    Comparison,
+    Row,
+    Trial,
+    share,
+    told,
+)
+from nearsight.study.pages.html import document, text_table
+from nearsight.study.pages.svg import Scale
 
 _STYLE = """
 td.value { font-weight: 600 } small { color: var(--faint) }

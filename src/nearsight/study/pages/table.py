@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from nearsight.core.artefact import replace_file
-from nearsight.study._html import document
-from nearsight.study.reproduce import Cell, Table
+from nearsight.study.pages.html import document
+from nearsight.study.training.reproduce import Cell, Table
 
 _STYLE = """
 tr.row td { border-top: 2px solid var(--line) } td.value { font-weight: 600 } .low { color: var(--loss) }

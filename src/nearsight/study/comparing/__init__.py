@@ -1,0 +1,1 @@
+"""Losses at equal budget, judged on classes that nothing saw."""
