@@ -53,6 +53,13 @@ def test_a_folder_becomes_an_encoder_and_its_proof(run: Run, pictures: Path, tmp
     assert Encoder.load(out / "encoder").spec.fingerprint == reports[0].card.encoder
 
 
+def test_a_folder_may_be_called_anything(run: Run, pictures: Path, tmp_path: Path) -> None:
+    odd = pictures.rename(tmp_path / "me@home what? a=b&c é")
+    said = run("train", "--data", odd, "-o", tmp_path / "out", *QUICK)
+    assert said.code == 0, said.err
+    assert "6 queries in 24 pictures" in said.out
+
+
 def test_the_encoder_needs_no_torch(run: Run, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("train", "--data", pictures, "-o", out, *QUICK).code == 0

@@ -135,6 +135,10 @@ def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[st
     from nearsight.study.recipes import read
 
     made = [f"{FLAGS[key]}={source_of(str(value)) if key == 'data' else value}" for key, value in flags.items()]
+    place = Path(str(flags.get("data", ""))).expanduser()
+    if "data" in flags and place.exists() and any(mark in str(place.resolve()) for mark in "?@"):
+        # signs of an address: such a path stands beside it
+        made += [f"data.source={'folder' if place.is_dir() else 'table'}", f"data.root={place.resolve()}"]
     found = override(read(recipe), [*made, *settings])
     if not found.data.source:
         raise InputError(

@@ -94,7 +94,8 @@ def fit(
     )
     parts = _objective(recipe, sampler, len(pictures.names), dim)
     learner = Learner(network, preprocess, parts, recipe, devices)
-    marks = Marks(_mark(recipe), pictures.digest, "")
+    # what is held out too: epochs measured by other pictures could not be chosen among
+    marks = Marks(_mark(recipe), pictures.digest + ("" if held_out is None else f" {held_out.digest}"), "")
     run = _Run(recipe, sampler, learner, Doctor(parts.loss), folder, marks)
     resumed = run.resume()
     with ThreadPoolExecutor(loop.workers) as pool, own_randomness():
@@ -163,6 +164,12 @@ class _Run:
 
         def parts() -> Iterator[tuple[int, int, Numbers]]:
             for position, rows in batches:
+                if len(rows) < learner.devices.world:
+                    raise InputError(
+                        f"a batch of {len(rows)} pictures cannot be parted among {learner.devices.world} processes",
+                        code="training/one-picture",
+                        hint="a larger loop.batch, or fewer processes",
+                    )
                 whole[position] = rows
                 part = learner.devices.part(rows)
                 yield position, part.start, rows[part]
@@ -178,6 +185,7 @@ class _Run:
                 rate=rate,
                 seed=_seed(self.recipe.seed, number, position),
                 last=last,
+                share=1 / min(loop.accumulate, len(self.sampler) - position // loop.accumulate * loop.accumulate),
             )
             self.doctor.see(
                 learned.value,

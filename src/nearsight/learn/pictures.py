@@ -55,6 +55,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """(n,) sha256 of each file's content, in hex."""
+        return tuple(line.partition(" ")[0] for line in self._lines)
+
     def open(self, row: int) -> Image.Image:
         """One picture, RGB. Raises DatasetError (``training/vanished``) where it was there before and is not now."""
         kept = self._kept.get(row)

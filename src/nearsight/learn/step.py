@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearsight.core.errors import TrainingError
+from nearsight.core.errors import InputError, TrainingError
 from nearsight.encode.export import pixel_network
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn.devices import Devices
@@ -67,11 +67,15 @@ class Learner:
                 if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
                     layer.eval()
 
-    def learn(self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool) -> Learned:
+    def learn(
+        self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool, share: float = 1.0
+    ) -> Learned:
         """One batch. `pixels` (m, size, size, 3) uint8 are this process's part of n; labels and items are all n.
 
         `rate` multiplies the base rates; `seed` starts what is random (dropout, mining); `last`: the gradients that
-        have gathered make a step. Raises TrainingError (``training/not-finite``, ``training/memory``).
+        have gathered make a step; `share`: this batch's part of them.
+
+        Raises TrainingError (``training/not-finite``, ``training/memory``), InputError (``training/one-picture``).
         """
         import torch
 
@@ -79,7 +83,7 @@ class Learner:
         try:
             with self.devices.alone(self._running, quiet=not last):
                 value, vectors, matrix = (self._cached if self.loop.chunk else self._whole)(
-                    pixels, labels, items, seed, generator
+                    pixels, labels, items, seed, generator, share
                 )
             number = float(value.detach())
             norm = float("nan")
@@ -91,6 +95,14 @@ class Learner:
             if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
                 raise _out_of_memory(len(labels)) from error
             raise
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                "batch norm cannot learn from one picture at a time",
+                code="training/one-picture",
+                hint="a larger loop.batch and loop.chunk, or network.freeze_norm=true",
+            ) from error
         if number - number != 0 or (last and norm - norm != 0):
             raise TrainingError(
                 f"the {'loss' if number - number != 0 else 'gradient'} is not a finite number any more",
@@ -104,25 +116,27 @@ class Learner:
         matrix = self.objective.matrix(everybody, labels, items)
         return self.objective.value(matrix, generator), everybody, matrix
 
-    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
         value, vectors, matrix = self._judged(self._forward(pixels, seed), labels, items, generator)
-        self.devices.fabric.backward(value / self.loop.accumulate)
+        self.devices.fabric.backward(value * share)
         return value, vectors.detach(), matrix
 
-    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any) -> Any:
+    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
         """Vectors by chunks without a graph, the loss's gradient for them, then each chunk again with its share."""
         import torch
 
-        chunks = pixels.split(self.loop.chunk)
+        # of like sizes: a last chunk of one picture is none that batch norm can learn from
+        pieces = max(1, -(-len(pixels) // self.loop.chunk))
+        chunks = pixels.tensor_split(pieces)
         with torch.no_grad(), _steady(self.network):
             found = [self._forward(chunk, seed + number) for number, chunk in enumerate(chunks)]
         vectors = torch.cat(found).float().requires_grad_()
         value, everybody, matrix = self._judged(vectors, labels, items, generator)
-        self.devices.fabric.backward(value / self.loop.accumulate)
-        shares = vectors.grad.split(self.loop.chunk) if vectors.grad is not None else ()
-        for number, (chunk, share) in enumerate(zip(chunks, shares, strict=True)):
+        self.devices.fabric.backward(value * share)
+        shares = vectors.grad.tensor_split(pieces) if vectors.grad is not None else ()
+        for number, (chunk, part) in enumerate(zip(chunks, shares, strict=True)):
             with self.devices.alone(self._running, quiet=number < len(chunks) - 1):
-                self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=share)
+                self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=part)
         return value, everybody.detach(), matrix
 
     def _forward(self, pixels: Tensor, seed: int) -> Tensor:

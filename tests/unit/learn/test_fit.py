@@ -148,6 +148,11 @@ def test_another_recipe_or_other_pictures_are_refused(pictures: Pictures, place:
         fitted(fewer, folder=place)
     assert caught.value.code == "training/other-data"
     fitted(pictures, loops(PLAIN, workers=1, checkpoint_s=99.0), folder=place)
+    chosen = replace(PLAIN, data=Data(validation=0.2))
+    fitted(pictures, chosen, folder=place.with_name("held"), held_out=pictures)
+    with pytest.raises(InputError) as caught:
+        fitted(pictures, chosen, folder=place.with_name("held"), held_out=fewer)
+    assert caught.value.code == "training/other-data"
 
 
 def test_a_damaged_checkpoint_is_found(pictures: Pictures, place: Path) -> None:
@@ -193,6 +198,16 @@ def test_accumulated_gradients_are_those_of_the_means(pictures: Pictures) -> Non
         assert torch.allclose(tensor, b.network.state_dict()[name], atol=1e-6), name
 
 
+@pytest.mark.parametrize("chunk", [0, 5])
+def test_the_last_step_of_an_epoch_is_a_mean_too(chunk: int, pictures: Pictures) -> None:
+    """Of as many batches as are left: three, where a hundred are asked for."""
+    goal = Goal(loss="cross_entropy", sampler="shuffled")
+    three = replace(PLAIN, objective=goal, loop=replace(PLAIN.loop, epochs=1, batch=8, optimiser="sgd", chunk=chunk))
+    assert weights(fitted(pictures, loops(three, accumulate=100))) == weights(
+        fitted(pictures, loops(three, accumulate=3))
+    )
+
+
 @pytest.mark.parametrize("loss", ["supcon", "triplet?margin=0.5", "normalised_softmax"])
 def test_cached_gradients_are_those_of_the_whole_batch(loss: str, pictures: Pictures) -> None:
     whole = replace(PLAIN, objective=Goal(loss=loss, sampler="pk?k=4"), loop=replace(PLAIN.loop, epochs=1))
@@ -208,6 +223,31 @@ def test_batch_norm_learns_once_from_a_chunk(pictures: Pictures) -> None:
     a, b = fitted(pictures, one), fitted(pictures, loops(one, chunk=0))
     name = "tower.1.running_mean"
     assert torch.allclose(a.network.state_dict()[name], b.network.state_dict()[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_batch_norm_over_one_picture_says_what_to_do(chunk: int, pictures: Pictures) -> None:
+    net = stacked(network().tower, torch.nn.Sequential(torch.nn.BatchNorm1d(24), torch.nn.Linear(24, DIM)))
+    goal = Goal(loss="normalised_softmax", sampler="shuffled")
+    one = loops(replace(PLAIN, objective=goal), epochs=1, batch=24 if chunk else 1, chunk=chunk)
+    with pytest.raises(InputError) as caught:
+        fitted(pictures, one, network=net)
+    assert caught.value.code == "training/one-picture"
+    assert "freeze_norm" in caught.value.hint
+    still = replace(one, network=Network(freeze_norm=True))
+    net = stacked(network().tower, torch.nn.Sequential(torch.nn.BatchNorm1d(24), torch.nn.Linear(24, DIM)))
+    assert fitted(pictures, still, network=net).chosen == 1
+
+
+def test_no_last_chunk_is_a_single_picture(pictures: Pictures) -> None:
+    net = stacked(network().tower, torch.nn.Sequential(torch.nn.BatchNorm1d(24), torch.nn.Linear(24, DIM)))
+    assert fitted(pictures, loops(PLAIN, epochs=1, batch=24, chunk=23), network=net).chosen == 1
+
+
+def test_a_batch_smaller_than_the_processes_is_refused(pictures: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nearsight.learn.devices.Devices.world", property(lambda _: 13))
+    with pytest.raises(InputError, match="13 processes"):
+        fitted(pictures)
 
 
 def test_frozen_layers_and_norms_stay(pictures: Pictures) -> None:

@@ -138,5 +138,7 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_listing_what_may_be_searched_needs_no_torch() -> None:
     """The module is imported by the command line before anything heavy is."""
-    code = "import sys, nearsight.study.comparing.contenders; sys.exit('torch' in sys.modules or 'optuna' in sys.modules)"
+    code = (
+        "import sys, nearsight.study.comparing.contenders; sys.exit('torch' in sys.modules or 'optuna' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

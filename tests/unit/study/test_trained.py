@@ -130,7 +130,7 @@ class TestTraining:
         assert finish(train(recipe(folder), tmp_path / "b", maps=False)).after[0].card.selection_split == ""
 
     def test_test_pictures_that_changed_are_measured_again_before_too(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT))
         first = finish(train(given, tmp_path / "out", maps=False))
@@ -139,8 +139,35 @@ class TestTraining:
         again = finish(train(given, tmp_path / "out", maps=False))
         assert first.before[0].card.queries != again.before[0].card.queries == again.after[0].card.queries
 
+    def test_copies_on_both_sides_of_the_split_are_counted(self, tmp_path: Path) -> None:
+        from nearsight.study.training.run import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT), "data.validation=0.3")
+        parts = divide(given)
+        original = parts.train[0].path.read_bytes()
+        for item in (*parts.benchmarks[0].queries[:2], parts.held_out[0]):
+            item.path.write_bytes(original)
+        finish(train(given, tmp_path / "out", maps=False))
+        told = json.loads((tmp_path / "out" / "encoder" / "training.json").read_text())["facts"]["copies"]
+        assert told == "2 of 16 test pictures and 1 of 16 held out are byte for byte among those trained on"
+        assert told in (tmp_path / "out" / "report.html").read_text()
+
+    def test_two_trainings_into_one_folder_do_not_meet(self, tmp_path: Path) -> None:
+        from nearsight.core.errors import Locked
+        from nearsight.study.training.run import train
+
+        given = recipe(painted(tmp_path / "data", EIGHT))
+        first = train(given, tmp_path / "out", maps=False)
+        while not (tmp_path / "out" / "recipe.toml").exists():
+            next(first)
+        for fresh in (False, True):
+            with pytest.raises(Locked, match="out"):
+                finish(train(given, tmp_path / "out", maps=False, fresh=fresh))
+        first.close()
+        finish(train(given, tmp_path / "out", maps=False))
+
     def test_what_cannot_be_whitened_is_refused_before_training(self, tmp_path: Path) -> None:
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         given = recipe(painted(tmp_path / "data", EIGHT), "network.whiten=pca", "network.whiten_dim=11")
         with pytest.raises(InputError, match="whitened to 11"):
@@ -150,7 +177,7 @@ class TestTraining:
     def test_processes_but_the_first_say_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from nearsight.core.events import Skipped
         from nearsight.learn.devices import Devices
-        from nearsight.study.training import train
+        from nearsight.study.training.run import train
 
         folder = painted(tmp_path / "data", EIGHT)
         (folder / "class0" / "broken.png").write_bytes(b"no picture")
@@ -227,7 +254,31 @@ class TestTraining:
         again = finish(reproduce.reproduce(table, tmp_path / "runs", seeds=(0, 1)))
         assert len(trained) == 4
         assert again == done
+        alone = ['data.protocols=["test-loo"]', "loop.epochs=1"]
+        one = finish(reproduce.reproduce(table, tmp_path / "one", only=["a/other"], overrides=alone))
+        assert [(cell.engine, cell.protocol) for cell in one.cells] == [("KNN", "test-loo"), ("FAISS", "test-loo")]
         with pytest.raises(UnknownName, match="a/nothing"):
             finish(reproduce.reproduce(table, tmp_path / "runs", only=["a/nothing"]))
         with pytest.raises(InputError):
             finish(reproduce.reproduce(table, tmp_path / "runs", overrides=["loop.epochs=0"]))
+
+    def test_a_row_is_one_recipe_for_all_seeds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from nearsight.core.errors import Unreachable
+        from nearsight.study import recipes
+        from nearsight.study.training import reproduce
+
+        monkeypatch.setattr(recipes, "read", lambda name: replace(Recipe(), name=name))
+        meant: list[list[str]] = []
+
+        def run(given: Recipe, *_: Any) -> Any:
+            if given.name == "a/gone" and given.seed:
+                raise Unreachable("the network went away")
+            yield from ()
+            return reproduce._Run({"KNN": [given.name]}, 0.0, ())  # type: ignore[list-item]
+
+        monkeypatch.setattr(reproduce, "_run", run)
+        monkeypatch.setattr(reproduce, "_cell", lambda *given: meant.append([r.reports["KNN"][0] for r in given[4]]))
+        line = reproduce.Line("first", "a/gone", "a/here")
+        table = reproduce.Published("t", "A table", (line,), {"KNN": "exact"}, ())
+        finish(reproduce._line(line, table, tmp_path, (0, 1), (), "cpu"))
+        assert meant == [["a/here", "a/here"]]

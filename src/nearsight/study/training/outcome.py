@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import tempfile
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.errors import FormatError, InputError, TrainingError
+from nearsight.core.errors import FormatError, InputError, PictureError, TrainingError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import Encoder
@@ -111,8 +113,18 @@ class Study:
         )
 
 
-def facts_of(items: Sequence[Item], pictures: Labelled, fitted: Fitted) -> dict[str, str]:
-    """What was learned from, with what, for people and for the record."""
+def facts_of(
+    items: Sequence[Item],
+    pictures: Labelled,
+    fitted: Fitted,
+    asked: Sequence[Item],
+    held: Labelled | None = None,
+) -> dict[str, str]:
+    """What was learned from, with what, for people and for the record.
+
+    `asked` are the queries of the reports, which may be copies of pictures that were learned from: they are counted,
+    because what is found for them proves little.
+    """
     import torch
 
     never = len(fitted.never)
@@ -121,12 +133,26 @@ def facts_of(items: Sequence[Item], pictures: Labelled, fitted: Fitted) -> dict[
         "pictures trained on": f"{len(pictures) - never:,} of {len(items):,} in {len(pictures.names):,} classes",
         "left out": f"{len(pictures.skipped):,} that cannot be read"
         + (f", {never:,} in classes too small for the sampler" if never else ""),
+        "copies": _copies(asked, pictures, held),
         "data sha256": pictures.digest,
         "epochs": f"{last.epoch} of {last.of}, the weights of epoch {fitted.chosen}",
         "time": f"{fitted.seconds:.0f} s of training, {sum(e.pictures for e in fitted.history):,} pictures seen",
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "made by": f"{made_by()}, torch {torch.__version__}, Python {platform.python_version()}",
     }
+
+
+def _copies(asked: Sequence[Item], pictures: Labelled, held: Labelled | None) -> str:
+    """How many pictures stand, byte for byte, on both sides of a split."""
+    known, read = set(pictures.hashes), Pictures.default().read
+    count = 0
+    for item in asked:
+        with suppress(PictureError, OSError):  # one that cannot be read is in the report's list of those left out
+            count += hashlib.sha256(read(item.path)).hexdigest() in known
+    told = f"{count:,} of {len(asked):,} test pictures"
+    if held is not None:
+        told += f" and {sum(one in known for one in held.hashes):,} of {len(held):,} held out"
+    return f"{told} are byte for byte among those trained on"
 
 
 def training_json(

@@ -171,19 +171,28 @@ def reproduce(
 def _line(
     line: Line, table: Published, folder: Path, seeds: Sequence[int], overrides: Sequence[str], device: str
 ) -> Generator[Event | Progress | Epoch, None, list[Cell]]:
-    taken, note, runs = line.recipe, "", []
-    for seed in seeds:
-        recipe = _recipe(taken, seed, overrides)
-        try:
-            runs.append((yield from _run(recipe, folder, table, device)))
-        except Unreachable as error:
-            if not line.stand_in or taken == line.stand_in:
-                raise
-            taken, note = line.stand_in, f"{line.stand_in} stands in: {error.message}"
-            yield Skipped(line.recipe, error.code, error.message, f"{line.stand_in} stands in for it")
-            runs.append((yield from _run(_recipe(taken, seed, overrides), folder, table, device)))
+    def all_seeds(name: str) -> Generator[Event | Progress | Epoch, None, list[_Run]]:
+        runs = []
+        for seed in seeds:
+            runs.append((yield from _run(_recipe(name, seed, overrides), folder, table, device)))
+        return runs
+
+    taken, note = line.recipe, ""
+    try:
+        runs = yield from all_seeds(taken)
+    except Unreachable as error:
+        if not line.stand_in:
+            raise
+        # for every seed: a mean over two recipes would be of neither
+        taken, note = line.stand_in, f"{line.stand_in} stands in: {error.message}"
+        yield Skipped(line.recipe, error.code, error.message, f"{line.stand_in} stands in for it")
+        runs = yield from all_seeds(taken)
     about = _recipe(taken, seeds[0], overrides).about
-    return [_cell(line, taken, title, at, runs, seeds, note or about) for title in table.engines for at in range(2)]
+    return [
+        _cell(line, taken, title, at, runs, seeds, note or about)
+        for title in table.engines
+        for at in range(len(runs[0].reports[title]))
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from nearsight.learn.log import Log
 from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.pictures import proven
 from nearsight.learn.recipe import Recipe
+from nearsight.search.store.lock import WriterLock
 from nearsight.study.pages.training import write_training_page
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report
@@ -128,7 +129,8 @@ def train(
 ) -> Generator[Event | Progress | Epoch, None, Outcome]:
     """Run a recipe into `folder`; run again, it goes on where it stopped. `fresh` begins anew there.
 
-    Raises what `divide` and `fit` raise, EncoderError for a tower that cannot be trained or exported, WriteFailed.
+    Raises what `divide` and `fit` raise, EncoderError for a tower that cannot be trained or exported, WriteFailed,
+    Locked where another training goes on in `folder`.
     """
     begun = time.perf_counter()
     require_parts(recipe)
@@ -138,37 +140,40 @@ def train(
         yield from divided.dataset.skipped
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
     _require_width(recipe, network)
-    if devices.first:
-        _prepare(folder, recipe, fresh)
-    loop, side = recipe.loop, network.preprocess.resize
-    pictures = yield from _spoken(
-        proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
-    )
-    held = None
-    if divided.held_out:
-        held = yield from _spoken(
-            proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
+    with _prepared(folder, recipe, fresh) if devices.first else nullcontext():
+        loop, side = recipe.loop, network.preprocess.resize
+        pictures = yield from _spoken(
+            proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
         )
-    with tempfile.TemporaryDirectory(prefix="nearsight-") as scratch:
-        study = Study(divided.benchmarks, Path(scratch), _selection(divided, recipe))
-        if devices.first:
-            base, before = yield from _before(recipe, study, folder)
-        fitted = yield from _fit(network, pictures, held, recipe, folder, devices)
-        if not devices.first:
-            return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
-        encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe), chosen=True)
-        if [_asked(one) for one in before] != [_asked(one) for one in after]:  # the test pictures have changed since
-            base, before = yield from _before(recipe, study, folder, anew=True)
-        facts = facts_of(divided.train, pictures, fitted)
-        told = training_json(recipe, facts, fitted, before, after)
-        encoder.save(folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told})
-        save_reports(folder / "after.json", after)
-        queries = {item.key: item for benchmark in divided.benchmarks for item in benchmark.queries}
-        page = page_of(recipe, facts, fitted, before, after, tuple(queries.values()))
-        if maps:
-            page = yield from study.mapped(page, base, encoder)
-        write_training_page(page, folder / "report.html", Pictures.default())
-    return Outcome(folder, before, after, fitted.history, fitted.chosen, time.perf_counter() - begun)
+        held = None
+        if divided.held_out:
+            held = yield from _spoken(
+                proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
+            )
+        with tempfile.TemporaryDirectory(prefix="nearsight-") as scratch:
+            study = Study(divided.benchmarks, Path(scratch), _selection(divided, recipe))
+            if devices.first:
+                base, before = yield from _before(recipe, study, folder)
+            fitted = yield from _fit(network, pictures, held, recipe, folder, devices)
+            if not devices.first:
+                return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
+            encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe), chosen=True)
+            if [_asked(one) for one in before] != [
+                _asked(one) for one in after
+            ]:  # the test pictures have changed since
+                base, before = yield from _before(recipe, study, folder, anew=True)
+            queries = {item.key: item for benchmark in divided.benchmarks for item in benchmark.queries}
+            facts = facts_of(divided.train, pictures, fitted, tuple(queries.values()), held)
+            told = training_json(recipe, facts, fitted, before, after)
+            encoder.save(
+                folder / "encoder", also={"recipe.toml": settings.write(recipe).encode(), "training.json": told}
+            )
+            save_reports(folder / "after.json", after)
+            page = page_of(recipe, facts, fitted, before, after, tuple(queries.values()))
+            if maps:
+                page = yield from study.mapped(page, base, encoder)
+            write_training_page(page, folder / "report.html", Pictures.default())
+        return Outcome(folder, before, after, fitted.history, fitted.chosen, time.perf_counter() - begun)
 
 
 def _require_width(recipe: Recipe, network: Trainable) -> None:
@@ -194,21 +199,30 @@ def _spoken(work: Generator[Event, None, Labelled], devices: Devices) -> Generat
             yield event
 
 
-def _prepare(folder: Path, recipe: Recipe, fresh: bool) -> None:
-    """The folder with the resolved recipe in it. Raises WriteFailed."""
+@contextmanager
+def _prepared(folder: Path, recipe: Recipe, fresh: bool) -> Iterator[None]:
+    """The folder with the resolved recipe in it, and nobody else's meanwhile: two trainings would take each other's
+    checkpoints. Raises Locked, ReadOnly, WriteFailed.
+    """
+    wrong = f"could not prepare {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for name in ("checkpoint", "logs"):
+    except OSError as error:
+        raise WriteFailed(f"{wrong}: {error.strerror or error}", hint="choose another --out") from error
+    lock = WriterLock(folder)
+    try:
+        try:
+            for name in ("checkpoint", "logs") if fresh else ():
                 if (folder / name).exists():
                     shutil.rmtree(folder / name)
-    except OSError as error:
-        raise WriteFailed(
-            f"could not prepare {folder}: {error.strerror or error}", hint="choose another --out"
-        ) from error
-    # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
-    if not (folder / "checkpoint").exists():
-        replace_file(folder / "recipe.toml", settings.write(recipe).encode())
+        except OSError as error:
+            raise WriteFailed(f"{wrong}: {error.strerror or error}", hint="choose another --out") from error
+        # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
+        if not (folder / "checkpoint").exists():
+            replace_file(folder / "recipe.toml", settings.write(recipe).encode())
+        yield
+    finally:
+        lock.release()
 
 
 def _before(
