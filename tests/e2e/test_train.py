@@ -73,7 +73,7 @@ def test_the_encoder_needs_no_torch(run: Run, pictures: Path, tmp_path: Path) ->
         said, wrong = process.communicate(timeout=120)
         assert process.returncode == 0, wrong.decode()
         if arguments[0] == "search":
-            assert b"red_3.jpg" in said.splitlines()[0]
+            assert all(b"/red_" in line for line in said.splitlines()), "it has learned what red is"
 
 
 def test_the_same_command_goes_on_and_does_nothing_twice(run: Run, pictures: Path, tmp_path: Path) -> None:

@@ -315,10 +315,11 @@ def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Obje
 
 
 def _mark(recipe: Recipe) -> str:
-    """sha256 of what determines the weights: how fast pictures come and when is saved does not."""
+    """sha256 of what determines the weights: how fast pictures come and when is saved does not, nor where pictures lie
+    and how they came to be these, which their own digest tells."""
     usual = type(recipe.loop)()
     loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
-    told = settings.write(replace(recipe, name="", about="", loop=loop))
+    told = settings.write(replace(recipe, name="", about="", data=type(recipe.data)(), loop=loop))
     return hashlib.sha256(told.encode()).hexdigest()
 
 

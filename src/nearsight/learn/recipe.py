@@ -175,15 +175,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed is 0 or more")
-        chooses = self.loop.select == "best" or self.loop.patience > 0
-        require(
-            self.data.validation > 0 or not chooses,
-            "loop.select=best and loop.patience choose an epoch, and nothing is held out to choose it by",
-            "data.validation=0.15; the test pictures are never used for it",
-        )
 
 
-def require(right: bool, what: str, hint: str | None = None) -> None:
+def require(right: bool, what: str) -> None:
     """Raises InputError (code ``recipe/value``) saying `what` a setting must be."""
     if not right:
-        raise InputError(what, code="recipe/value", hint=hint)
+        raise InputError(what, code="recipe/value")

@@ -64,20 +64,13 @@ def test_an_unknown_setting_is_named_with_the_nearest(tmp_path) -> None:
     "assignment",
     [
         "loop.epochs=0", "loop.lr=0.0", "loop.lr=-1.0", "loop.batch=0", "loop.ema=1.0", "loop.clip=-1.0", "seed=-1",
-        "data.validation=1.0", "data.test=0.0", "loop.select=best", "loop.patience=2", "augment.scale=0.0",
+        "data.validation=1.0", "data.test=0.0", "augment.scale=0.0",
         "loop.schedule=linear", "loop.precision=fp16", "loop.step_factor=0.0", "network.whiten_dim=-1",
     ],
 )  # fmt: skip
 def test_values_that_make_no_sense_are_refused(assignment: str) -> None:
     with pytest.raises(NearsightError):
         settings.override(Recipe(), [assignment])
-
-
-def test_choosing_an_epoch_needs_pictures_to_choose_by() -> None:
-    with pytest.raises(InputError) as caught:
-        settings.override(Recipe(), ["loop.select=best"])
-    assert "data.validation" in caught.value.hint
-    settings.override(Recipe(), ["data.validation=0.2", "loop.select=best"])
 
 
 @pytest.mark.parametrize("kind", [type(getattr(Recipe(), f.name)) for f in fields(Recipe)][3:])

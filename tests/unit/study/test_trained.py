@@ -85,6 +85,25 @@ class TestDividing:
         assert {item.split for item in found.held_out} == {"val"}
         assert {item.split for item in found.benchmarks[0].queries} == {"test"}
 
+    def test_choosing_an_epoch_needs_pictures_to_choose_by(self, tmp_path: Path) -> None:
+        for split in ("train", "val", "test"):
+            painted(tmp_path / "set" / split, {"a": 4, "b": 4})
+        with pytest.raises(InputError) as caught:
+            divide(recipe(painted(tmp_path / "plain", EIGHT), "loop.select=best"))
+        assert "data.validation" in caught.value.hint
+        assert len(divide(recipe(tmp_path / "set", "loop.select=best")).held_out) == 8
+
+    def test_pictures_of_other_splits_are_named(self, tmp_path: Path) -> None:
+        folder = painted(tmp_path / "p", {"a": 4, "b": 4})
+        lines = [
+            f"{p},{p.parent.name},{['train', 'test', 'extra', 'train'][int(p.stem)]}" for p in folder.rglob("*.png")
+        ]
+        table = tmp_path / "t.csv"
+        table.write_text("path,label,split\n" + "\n".join(lines) + "\n")
+        found = divide(override(recipe(folder), [f"data.source=table/{table}"]))
+        assert len(found.dataset.skipped) == 2
+        assert all(event.path.endswith("2.png") for event in found.dataset.skipped)
+
     def test_what_has_nothing_to_find_is_not_asked(self, tmp_path: Path) -> None:
         found = divide(recipe(painted(tmp_path, {"a": 5, "b": 5})))
         assert [one.protocol for one in found.benchmarks] == ["test->train"]

@@ -19,13 +19,13 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nearsight.core import settings
 from nearsight.core.artefact import replace_file
 from nearsight.core.errors import DatasetError, InputError, WriteFailed
-from nearsight.core.events import Event
+from nearsight.core.events import Event, Skipped
 from nearsight.core.items import Benchmark, Item
 from nearsight.core.relevance import relevance_of
 from nearsight.data.datasets import Dataset, load
@@ -59,7 +59,8 @@ VALIDATION = ("val", "valid", "validation")
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """Which pictures are for what. ``held_out`` may be empty; `benchmarks` never hold what chose an epoch."""
+    """Which pictures are for what. ``held_out`` may be empty; no query of the `benchmarks` chose an epoch, but what did
+    is in the gallery of test->train."""
 
     dataset: Dataset
     train: tuple[Item, ...]
@@ -94,6 +95,10 @@ def divide(recipe: Recipe) -> Divided:
     if how == "auto":
         how = "given" if {"train", "test"} <= set(dataset.splits) else "stratified"
     dataset = split(dataset, how, test=data.test, seed=data.seed)
+    known = ("train", "test", *VALIDATION)
+    others = [item for item in dataset.items if item.split not in known]
+    skipped = [Skipped(str(item.path), "dataset/split", f"in neither of {', '.join(known)}") for item in others]
+    dataset = replace(dataset, skipped=(*dataset.skipped, *skipped))
     training: tuple[Item, ...] = dataset.split("train")
     held: tuple[Item, ...] = ()
     named = [name for name in VALIDATION if name in dataset.splits]
@@ -102,17 +107,8 @@ def divide(recipe: Recipe) -> Divided:
     elif named and how == "given":
         held = dataset.split(named[0])
     usual = ("test-loo",) if how == "disjoint" else ("test->train", "test-loo")
-    chooses = recipe.loop.select == "best" or recipe.loop.patience > 0
-    if (
-        held
-        and chooses
-        and not relevance_of(Benchmark("held out", "loo", held, held, queries_in_gallery=True)).counts.any()
-    ):
-        raise DatasetError(
-            f"none of {len(held)} pictures held out to choose an epoch by has another of its class to find",
-            code="dataset/nothing-to-find",
-            hint="a larger data.validation: two pictures of a class at least",
-        )
+    if recipe.loop.select == "best" or recipe.loop.patience:
+        _require_choice(held)
     benchmarks = [dataset.benchmark(one) for one in data.protocols or usual]
     found = tuple(one for one in benchmarks if data.protocols or relevance_of(one).counts.any())
     if not found:
@@ -122,6 +118,22 @@ def divide(recipe: Recipe) -> Divided:
             hint="measuring needs several pictures of each class",
         )
     return Divided(dataset, training, held, found)
+
+
+def _require_choice(held: tuple[Item, ...]) -> None:
+    """What is held out can choose an epoch. Raises InputError (``recipe/value``), DatasetError."""
+    if not held:
+        raise InputError(
+            "loop.select=best and loop.patience choose an epoch, and nothing is held out to choose it by",
+            code="recipe/value",
+            hint="data.validation=0.15, or a split val in the data; the test pictures are never used for it",
+        )
+    if not relevance_of(Benchmark("held out", "loo", held, held, queries_in_gallery=True)).counts.any():
+        raise DatasetError(
+            f"none of {len(held)} pictures held out to choose an epoch by has another of its class to find",
+            code="dataset/nothing-to-find",
+            hint="a larger data.validation: two pictures of a class at least",
+        )
 
 
 def train(
