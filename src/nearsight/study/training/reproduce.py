@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from nearsight.core import settings
@@ -82,6 +83,7 @@ class Cell:
     value      mean over the seeds' mAP; low, high: their spread, or with one seed the bootstrap's 95% interval
     published  of the same row and engine; None for rows that are ours
     chance     mAP of random rankings; first: P@1
+    minutes    of a training: its median epoch times their number, for a run may have slept in between
     findings   codes of what the doctor found at the last epoch of any seed
     """
 
@@ -231,7 +233,7 @@ def _run(
         reports[title] = found
     history = [Epoch.from_json(one) for one in told["history"]]
     codes = tuple(dict.fromkeys(finding["code"] for finding in told["findings"]))
-    return _Run(reports, sum(epoch.seconds for epoch in history) / 60, codes)
+    return _Run(reports, len(history) * median(epoch.seconds for epoch in history) / 60, codes)
 
 
 def _finished(place: Path, recipe: Recipe) -> dict[str, Any] | None:
