@@ -11,6 +11,7 @@ from nearsight.study.pages.html import document
 from nearsight.study.training.reproduce import Cell, Table
 
 _STYLE = """
+td.word, th:nth-child(2), th:nth-child(3) { text-align: left; white-space: nowrap }
 tr.row td { border-top: 2px solid var(--line) } td.value { font-weight: 600 } .low { color: var(--loss) }
 .findings { color: var(--other) } td.note { max-width: 26rem; color: var(--faint); font-size: .88rem }
 """
@@ -47,11 +48,13 @@ def _line(cell: Cell, span: int) -> str:
     last = ""
     if span:
         found = f'<br><span class="findings">{escape(", ".join(cell.findings))}</span>' if cell.findings else ""
-        first = f'<td rowspan="{span}">{escape(cell.row)}<br><small>{escape(cell.recipe)}</small>{found}</td>'
+        told = f"{escape(cell.row)}<br><small>{escape(cell.recipe)}</small>{found}"
+        first = f'<td class="word" rowspan="{span}">{told}</td>'
         last = f'<td class="text note" rowspan="{span}">{escape(cell.note)}</td>'
     published = "–" if cell.published is None else f"{cell.published:.2f}"
     return (
-        f"<tr{' class=row' if span else ''}>{first}<td>{escape(cell.engine)}</td><td>{escape(cell.protocol)}</td>"
+        f"<tr{' class=row' if span else ''}>{first}"
+        f'<td class="word">{escape(cell.engine)}</td><td class="word">{escape(cell.protocol)}</td>'
         f'<td>{published}</td><td class="value">{cell.value:.3f}</td>'
         f"<td>{cell.low:.3f} – {cell.high:.3f} <small>{several}</small></td><td>{_bar(cell)}</td>"
         f"<td>{cell.first:.3f}</td><td>{cell.minutes:.1f}</td>{last}</tr>"
