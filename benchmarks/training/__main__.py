@@ -21,13 +21,15 @@ def main() -> None:
     parser.add_argument(
         "--runs", default="runs", type=Path, help="where trainings are kept; those there are not repeated"
     )
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of the report's two small networks")
     given = parser.parse_args()
     sections = given.only.split(",")
     results = Results("training", keep=set(sections) != set(SECTIONS), write=not given.quick)
     for name in sections:
         print(f"-- {name}", flush=True)
         runs = given.runs / "quick" if given.quick else given.runs
-        importlib.import_module(f"benchmarks.training.{name}").measure(results, runs=runs, quick=given.quick)
+        more = {"seeds": given.seeds} if name == "report" else {}
+        importlib.import_module(f"benchmarks.training.{name}").measure(results, runs=runs, quick=given.quick, **more)
 
 
 main()
