@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -315,8 +314,9 @@ def _engine(report: Report) -> str:
 
 
 def _save(file: Path, reports: list[Report]) -> None:
-    texts = [report.to_json() for report in reports]
-    text = texts[0] if len(texts) == 1 else "[\n" + ",\n".join(one.rstrip() for one in texts) + "\n]\n"
+    from nearsight.study.report import many_to_json
+
+    text = reports[0].to_json() if len(reports) == 1 else many_to_json(reports)
     if str(file) == "-":
         render.out(text.rstrip())
         return
@@ -328,16 +328,15 @@ def _save(file: Path, reports: list[Report]) -> None:
 
 
 def _load(file: Path) -> list[Report]:
-    from nearsight.study.report import Report
+    from nearsight.study.report import many_from_json
 
     try:
         text = file.read_text(encoding="utf-8")
-        body = json.loads(text)
     except (OSError, ValueError) as error:
         raise FormatError(
             f"{file} is not readable as a report: {error}", hint="give a JSON file that `nearsight eval --json` wrote"
         ) from error
-    return [Report.from_json(json.dumps(one)) for one in (body if isinstance(body, list) else [body])]
+    return many_from_json(text)
 
 
 def _compare(before: list[Report], after: list[Report], file: Path, varying: list[str]) -> None:

@@ -134,11 +134,9 @@ def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[st
     from nearsight.core.settings import override
     from nearsight.study.recipes import read
 
-    made = [f"{FLAGS[key]}={source_of(str(value)) if key == 'data' else value}" for key, value in flags.items()]
-    place = Path(str(flags.get("data", ""))).expanduser()
-    if "data" in flags and place.exists() and any(mark in str(place.resolve()) for mark in "?@"):
-        # signs of an address: such a path stands beside it
-        made += [f"data.source={'folder' if place.is_dir() else 'table'}", f"data.root={place.resolve()}"]
+    made = [f"{FLAGS[key]}={value}" for key, value in flags.items() if key != "data"]
+    if "data" in flags:
+        made += source_of(str(flags["data"]))
     found = override(read(recipe), [*made, *settings])
     if not found.data.source:
         raise InputError(
@@ -147,14 +145,12 @@ def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[st
     return found
 
 
-def source_of(data: str) -> str:
-    """A data set's address for what --data names."""
+def source_of(data: str) -> list[str]:
+    """The assignments that --data stands for. A path stands beside its address, not in it: it may hold any signs."""
     path = Path(data).expanduser()
-    if path.is_dir():
-        return f"folder/{path.resolve()}"
-    if path.is_file():
-        return f"table/{path.resolve()}"
-    return data
+    if path.exists():
+        return [f"data.source={'folder' if path.is_dir() else 'table'}", f"data.root={path.resolve()}"]
+    return [f"data.source={data}"]
 
 
 def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool = False, maps: bool = True) -> Outcome:

@@ -53,9 +53,8 @@ def pixel_network(network: Any, preprocess: Preprocess) -> Any:
 def tensors_of(module: Any) -> dict[str, NDArray[Any]]:
     """The state dict as numpy arrays, without batch norm's counters, which no vector depends on."""
     return {
-        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy()).reshape(
-            tensor.shape
-        )  # numpy gives 0-d an axis
+        # reshaped, because numpy gives what has no axis one
+        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy()).reshape(tensor.shape)
         for name, tensor in module.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }

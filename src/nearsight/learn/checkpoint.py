@@ -5,14 +5,13 @@ Everything random follows from (seed, epoch, position), so there is no generator
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearsight.core.artefact import read_artefact, write_artefact
-from nearsight.core.errors import Damaged, InputError
+from nearsight.core.errors import Damaged, InputError, NotACollection
 from nearsight.learn.history import Epoch
 
 if TYPE_CHECKING:
@@ -35,11 +34,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a checkpoint must agree with to be gone on from: the recipe, the pictures, the versions."""
+    """What a checkpoint must agree with to be gone on from: the recipe and the pictures."""
 
     recipe: str
     data: str
-    versions: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +78,6 @@ def save(
         "place": [place.epoch, place.position, place.step],
         "recipe": marks.recipe,
         "data": marks.data,
-        "versions": marks.versions,
         "history": [epoch.to_json() for epoch in history],
         "sums": dict(sums),
     }
@@ -89,7 +86,7 @@ def save(
         files[BEST] = pack({name: _own(tensor) for name, tensor in best.items()})
     elif (folder / BEST).is_file():
         files[BEST] = folder / BEST
-    write_artefact(folder, FORMAT, VERSION, json.loads(json.dumps(meta)), files)
+    write_artefact(folder, FORMAT, VERSION, meta, files)
 
 
 def load(folder: Path, marks: Marks) -> Found | None:
@@ -98,8 +95,6 @@ def load(folder: Path, marks: Marks) -> Found | None:
     Raises Damaged, FormatError, and InputError (``training/other-recipe``, ``training/other-data``) where it belongs to
     another training: nothing is overwritten that somebody may still want.
     """
-    from nearsight.core.errors import NotACollection
-
     try:
         found = read_artefact(folder, FORMAT, VERSION)
     except NotACollection:
@@ -107,7 +102,7 @@ def load(folder: Path, marks: Marks) -> Found | None:
     meta = found.meta
     try:
         place, history = Place(*meta["place"]), tuple(Epoch.from_json(body) for body in meta["history"])
-        sums, told = dict(meta["sums"]), Marks(meta["recipe"], meta["data"], meta["versions"])
+        sums, told = dict(meta["sums"]), Marks(meta["recipe"], meta["data"])
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"{folder} does not say where training stood: {error}") from error
     fresh = "take another --out folder, or --fresh to begin anew there"
@@ -135,9 +130,8 @@ def restore(found: Found, modules: Mapping[str, Module], walk: Optimizer) -> Non
         for name, tensor in _below(found.tensors, "optimiser").items():
             number, _, key = name.partition(".")
             like = weights[int(number)]
-            if (
-                tensor.shape == like.shape
-            ):  # laid out as the weights are (channels last): fused steps walk memory in order
+            if tensor.shape == like.shape:
+                # laid out as the weights are (channels last): fused steps walk memory in order
                 tensor = like.detach().clone().copy_(tensor)
             state.setdefault(int(number), {})[key] = tensor
         walk.load_state_dict({"state": state, "param_groups": walk.state_dict()["param_groups"]})

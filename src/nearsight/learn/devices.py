@@ -82,8 +82,10 @@ class Devices:
 
     def part(self, rows: Numbers) -> slice:
         """The rows of a batch that go through this process's network; sizes differ by one at most."""
-        n, world, rank = len(rows), self.world, int(self.fabric.global_rank)
-        return slice(rank * n // world, (rank + 1) * n // world)
+        return self._part(len(rows), int(self.fabric.global_rank))
+
+    def _part(self, n: int, rank: int) -> slice:
+        return slice(rank * n // self.world, (rank + 1) * n // self.world)
 
     def gather(self, mine: Tensor, n: int) -> Tensor:
         """This process's vectors -> those of the whole batch (n, d), its own with their gradients.
@@ -96,12 +98,12 @@ class Devices:
             return mine
         import torch
 
-        sizes = [(rank + 1) * n // world - rank * n // world for rank in range(world)]
+        sizes = [part.stop - part.start for part in (self._part(n, rank) for rank in range(world))]
         mine.register_hook(lambda gradient: gradient * world)
         padded = torch.nn.functional.pad(mine.detach(), (0, 0, 0, max(sizes) - len(mine)))
         gathered = self.fabric.all_gather(padded)
-        parts = [mine if rank == self.fabric.global_rank else gathered[rank, :size] for rank, size in enumerate(sizes)]
-        return torch.cat(parts)
+        mine_at = self.fabric.global_rank
+        return torch.cat([mine if rank == mine_at else gathered[rank, :size] for rank, size in enumerate(sizes)])
 
     def setup(self, network: Module, walk: Optimizer) -> tuple[Any, Any]:
         """The network as it is called, and its optimiser."""

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearsight.core import settings
-from nearsight.core.arrays import Vectors, unit
+from nearsight.core.arrays import unit
 from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Step
-from nearsight.core.items import Benchmark
-from nearsight.core.relevance import keys_of, relevance_of
 from nearsight.encode.heads import HEADS
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn import checkpoint
 from nearsight.learn.checkpoint import Marks, Place
 from nearsight.learn.devices import Devices
 from nearsight.learn.doctor import Doctor
+from nearsight.learn.held_out import measured, vectors_of
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
@@ -36,9 +35,7 @@ from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS, Numbers, Sampler
 from nearsight.learn.step import Learner
 from nearsight.learn.targets import TARGETS
-from nearsight.measure.evaluate import evaluate
 from nearsight.measure.metrics import METRICS
-from nearsight.measure.ranking import Gallery
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -95,7 +92,8 @@ def fit(
     parts = _objective(recipe, sampler, len(pictures.names), dim)
     learner = Learner(network, preprocess, parts, recipe, devices)
     # what is held out too: epochs measured by other pictures could not be chosen among
-    marks = Marks(_mark(recipe), pictures.digest + ("" if held_out is None else f" {held_out.digest}"), "")
+    data = pictures.digest + ("" if held_out is None else f" {held_out.digest}")
+    marks = Marks(hashlib.sha256(determining(recipe).encode()).hexdigest(), data)
     run = _Run(recipe, sampler, learner, Doctor(parts.loss), folder, marks)
     resumed = run.resume()
     with ThreadPoolExecutor(loop.workers) as pool, own_randomness():
@@ -143,7 +141,7 @@ class _Run:
             self.folder, self.place, self.marks, self.history, self.sums,
             self.learner.modules(), self.learner.walk, best=self.best,
         )  # fmt: skip
-        self.best, self.saved = (None if self.folder is not None else self.best), time.monotonic()
+        self.best, self.saved = None, time.monotonic()
 
     def over(self) -> bool:
         """Whether patience is at its end."""
@@ -252,7 +250,10 @@ class _Run:
                     code="training/best",
                     hint="hold out more pictures of each class (data.validation), or loop.select=last",
                 )
-            weights = self.best if self.best is not None else checkpoint.best_of(_folder(self.folder))
+            if self.best is not None:
+                weights = self.best
+            elif self.folder is not None:
+                weights = checkpoint.best_of(self.folder)
         network.load_state_dict({name: tensor.detach().clone() for name, tensor in weights.items()})
         network = network.cpu().eval()
         for p in network.parameters():
@@ -260,34 +261,20 @@ class _Run:
         return Fitted(network, self.history, chosen, self.sampler.left_out(), resumed)
 
 
-def vectors_of(learner: Learner, loader: Loader, batch: int = 64) -> Vectors:
-    """(n, dim) raw float32 vectors of all pictures, by the weights that would be taken now."""
-    import torch
-
+def validate(learner: Learner, loader: Loader, metric: str) -> float:
+    """The metric over held-out pictures, leave one out, by the weights that would be taken now; NaN where a vector has
+    no direction."""
     pixels, before = learner.pixels, learner.network
     pixels.network = learner.trained()
-    pixels.eval()
-    parts = []
     try:
-        with torch.inference_mode(), learner.devices.fabric.autocast():
-            for block in loader.measuring(batch):
-                parts.append(pixels(torch.from_numpy(block).to(learner.devices.device)).float().cpu().numpy())
+        with learner.devices.fabric.autocast():
+            vectors = unit(vectors_of(pixels, loader, learner.devices.device))
+    except InputError:
+        return float("nan")
     finally:
         pixels.network = before
         learner.training()
-    return np.concatenate(parts)
-
-
-def validate(learner: Learner, loader: Loader, metric: str) -> float:
-    """The metric over held-out pictures, leave one out; NaN where a vector has no direction."""
-    items = tuple(replace(item, key=at) for at, item in enumerate(loader.pictures.items))
-    relevance = relevance_of(Benchmark("held out", "loo", items, items, queries_in_gallery=True))
-    try:
-        vectors = unit(vectors_of(learner, loader))
-    except InputError:
-        return float("nan")
-    found = evaluate(vectors, Gallery.of(keys_of(items), vectors), relevance, [METRICS.build(metric)], samples=1)
-    return found.rows[0].interval.value
+    return measured(vectors, loader.pictures, [metric]).rows[0].interval.value
 
 
 def require_parts(recipe: Recipe) -> None:
@@ -314,13 +301,12 @@ def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Obje
     )
 
 
-def _mark(recipe: Recipe) -> str:
-    """sha256 of what determines the weights: how fast pictures come and when is saved does not, nor where pictures lie
-    and how they came to be these, which their own digest tells."""
+def determining(recipe: Recipe) -> str:
+    """What of a recipe determines the weights, as text: not its name, nor how fast pictures come and when is saved, nor
+    where pictures lie and how they came to be these, which their own digest tells."""
     usual = type(recipe.loop)()
     loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
-    told = settings.write(replace(recipe, name="", about="", data=type(recipe.data)(), loop=loop))
-    return hashlib.sha256(told.encode()).hexdigest()
+    return settings.write(replace(recipe, name="", about="", data=type(recipe.data)(), loop=loop))
 
 
 @contextmanager
@@ -337,9 +323,3 @@ def own_randomness() -> Iterator[None]:
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(2))
-
-
-def _folder(folder: Path | None) -> Path:
-    if folder is None:
-        raise InputError("no epoch was measured, and the best of none is asked for", code="training/best")
-    return folder

@@ -79,19 +79,16 @@ class Pictures:
         classes that are left. What is kept decoded is shared; nothing is read.
         """
         items = tuple(self.items[row] for row in rows)
-        names, labels = _numbered(items, None)
+        names, labels = _numbered(items)
         lines = tuple(self._lines[row] for row in rows)
         kept = {at: self._kept[row] for at, row in enumerate(rows) if row in self._kept}
         return Pictures(items, labels, names, _digest(lines), (), self.side, kept, lines)
 
 
-def proven(
-    items: Sequence[Item], *, side: int, cache_mb: int, workers: int, names: Sequence[str] | None = None
-) -> Generator[Event, None, Pictures]:
+def proven(items: Sequence[Item], *, side: int, cache_mb: int, workers: int) -> Generator[Event, None, Pictures]:
     """Read and decode every picture once; those that cannot be used become Skipped events and are left out.
 
-    side   what the network looks at: large JPEGs may be decoded at a reduced scale (see `decode`)
-    names  classes, where they are given from elsewhere; else those that occur
+    `side` is what the network looks at: large JPEGs may be decoded at a reduced scale (see `decode`).
 
     Raises DatasetError (code ``dataset/unlabelled``, ``dataset/empty``).
     """
@@ -131,13 +128,13 @@ def proven(
             code="dataset/empty",
             hint="look at the folder or table they come from",
         )
-    known, labels = _numbered(usable, names)
+    known, labels = _numbered(usable)
     return Pictures(tuple(usable), labels, known, _digest(lines), tuple(skipped), side, kept, tuple(lines))
 
 
-def _numbered(items: Sequence[Item], names: Sequence[str] | None) -> tuple[tuple[str, ...], Numbers]:
-    """The classes (those that occur, sorted, where none are given), and (n,) each item's number among them."""
-    known = tuple(names) if names is not None else tuple(sorted({str(item.label) for item in items}))
+def _numbered(items: Sequence[Item]) -> tuple[tuple[str, ...], Numbers]:
+    """The classes that occur, sorted, and (n,) each item's number among them."""
+    known = tuple(sorted({str(item.label) for item in items}))
     number_of = {name: at for at, name in enumerate(known)}
     return known, np.fromiter((number_of[str(item.label)] for item in items), dtype=np.int64, count=len(items))
 

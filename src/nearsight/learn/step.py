@@ -36,9 +36,11 @@ class Learner:
     def __init__(
         self, network: Module, preprocess: Preprocess, objective: Objective, recipe: Recipe, devices: Devices
     ) -> None:
+        import torch
+
         self.objective, self.loop, self.devices = objective, recipe.loop, devices
         self._still = recipe.network.freeze_norm
-        self.pixels = pixel_network(network, preprocess).to(devices.device, memory_format=_channels_last())
+        self.pixels = pixel_network(network, preprocess).to(devices.device, memory_format=torch.channels_last)
         self.network: Module = self.pixels.network
         freeze(self.network.get_submodule("tower"), recipe.network.frozen)
         self.target = objective.target.module.to(devices.device)
@@ -196,12 +198,6 @@ def _average(network: Module, decay: float) -> Any:
                 one.copy_(other)
 
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
-
-
-def _channels_last() -> Any:
-    import torch
-
-    return torch.channels_last
 
 
 def _out_of_memory(batch: int) -> TrainingError:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -211,6 +211,22 @@ class Report:
             f"{self.card.dataset} {self.card.protocol}: {self.encoder}, {self.card.engine}; {self.queries} queries in "
             f"{self.gallery} pictures, {self.lone} lone, {len(self.skipped)} skipped; {self.search_ms:.2f} ms a query"
         )
+
+
+def many_to_json(reports: Sequence[Report]) -> str:
+    """A JSON array of what `Report.to_json` gives, with a newline at its end."""
+    return "[\n" + ",\n".join(report.to_json().rstrip() for report in reports) + "\n]\n"
+
+
+def many_from_json(text: str) -> list[Report]:
+    """What `many_to_json` or `Report.to_json` gave. Raises FormatError."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(
+            f"not readable as a report: {error}", hint="give a JSON file that `nearsight eval --json` wrote"
+        ) from error
+    return [Report.from_json(json.dumps(one)) for one in (body if isinstance(body, list) else [body])]
 
 
 def compare(

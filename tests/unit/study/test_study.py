@@ -321,3 +321,12 @@ def test_the_json_is_as_documented(report: Report) -> None:
     assert set(body) <= documented
     assert set(body["measures"][0]) <= documented
     assert set(body["worst"][0]["answers"][0]) <= documented
+
+
+def test_many_reports_are_one_file(report: Report) -> None:
+    from nearsight.study.report import many_from_json, many_to_json
+
+    assert many_from_json(many_to_json([report, report])) == [report, report]
+    assert many_from_json(report.to_json()) == [report]
+    with pytest.raises(FormatError):
+        many_from_json("[{")

@@ -20,25 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearsight.core import settings
 from nearsight.core.arrays import Vectors, unit
 from nearsight.core.artefact import MANIFEST, sha256_of
 from nearsight.core.errors import InputError, TrainingError, WriteFailed
 from nearsight.core.events import Event, Step
-from nearsight.core.items import Benchmark
-from nearsight.core.relevance import ByGroup, keys_of, relevance_of
+from nearsight.core.relevance import ByGroup, relevance_of
 from nearsight.encode.export import pixel_network
 from nearsight.encode.preprocess import Preprocess
 from nearsight.encode.trainable import trainable
 from nearsight.learn.devices import Devices
-from nearsight.learn.fit import fit
+from nearsight.learn.fit import determining, fit
+from nearsight.learn.held_out import loo, measured, vectors_of
 from nearsight.learn.history import Epoch
 from nearsight.learn.pictures import Loader, Pictures
 from nearsight.learn.recipe import Recipe
-from nearsight.measure.evaluate import evaluate
 from nearsight.measure.judged import Floats
-from nearsight.measure.metrics import METRICS
-from nearsight.measure.ranking import Gallery
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -137,9 +133,9 @@ class Trainings:
 
     def untrained(self, recipe: Recipe, judged: Pictures, told: str) -> Line:
         """The tower as it comes, without the head, judged."""
-        key = hashlib.sha256(f"untrained {_tower(recipe)} {judged.digest}".encode()).hexdigest()
+        key = hashlib.sha256(f"untrained {_tower(recipe)} {recipe.seed} {judged.digest}".encode()).hexdigest()
         if key not in self.lines:
-            network = trainable(recipe.network.tower)
+            network = trainable(recipe.network.tower, seed=recipe.seed)
             line = Line(key, told, "", 0.0, None, None)
             try:
                 line = self._judged(line, network.module, network.preprocess, judged, recipe.loop.workers, True)
@@ -151,11 +147,8 @@ class Trainings:
     def _judged(
         self, line: Line, network: Module, preprocess: Preprocess, judged: Pictures, workers: int, keep: bool
     ) -> Line:
-        vectors = vectors_of(network, preprocess, judged, self.devices, workers)
-        metrics = [METRICS.build(METRIC), METRICS.build(FIRST)]
-        keys = keys_of(loo(judged).gallery)
-        found = evaluate(vectors, Gallery.of(keys, vectors), relevance(judged), metrics, samples=1)
-        ap, first = found.rows
+        vectors = _vectors(network, preprocess, judged, self.devices, workers)
+        ap, first = measured(vectors, judged, [METRIC, FIRST]).rows
         values = tuple(None if np.isnan(v) else round(v, 6) for v in ap.values.tolist()) if keep else ()
         return replace(line, score=ap.interval.value, first=first.interval.value, values=values)
 
@@ -173,34 +166,22 @@ class Trainings:
         self.lines[line.key] = line
 
 
-def vectors_of(
-    network: Module, preprocess: Preprocess, pictures: Pictures, devices: Devices, workers: int, batch: int = 64
-) -> Vectors:
+def _vectors(network: Module, preprocess: Preprocess, pictures: Pictures, devices: Devices, workers: int) -> Vectors:
     """(n, dim) unit vectors, in float32 whatever the training's precision is.
 
     Raises TrainingError (code ``training/no-direction``) where a picture's vector is zero or not finite.
     """
-    import torch
-
     pixels = pixel_network(network, preprocess).to(devices.device)
-    parts = []
-    with ThreadPoolExecutor(workers) as pool, torch.inference_mode():
-        for block in Loader(pictures, preprocess, pool).measuring(batch):
-            parts.append(pixels(torch.from_numpy(block).to(devices.device)).float().cpu().numpy())
+    with ThreadPoolExecutor(workers) as pool:
+        raw = vectors_of(pixels, Loader(pictures, preprocess, pool), devices.device)
     try:
-        return unit(np.concatenate(parts))
+        return unit(raw)
     except InputError as error:
         raise TrainingError(
             f"the network gives some picture a vector without direction: {error.message}",
             code="training/no-direction",
             hint="no ReLU at the end of network.head; a lower loop.lr",
         ) from error
-
-
-def loo(pictures: Pictures) -> Benchmark:
-    """Every picture queries all others; keys are rows."""
-    items = tuple(replace(item, key=row) for row, item in enumerate(pictures.items))
-    return Benchmark("comparison", "loo", items, items, queries_in_gallery=True)
 
 
 def relevance(pictures: Pictures) -> ByGroup:
@@ -210,10 +191,7 @@ def relevance(pictures: Pictures) -> ByGroup:
 
 def key_of(recipe: Recipe, learned: Pictures, judged: Pictures) -> str:
     """sha256 of all that a figure follows from: not of names, nor of how fast pictures come."""
-    usual = type(recipe.loop)()
-    loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
-    data = replace(type(recipe.data)(), validation=recipe.data.validation)  # the pictures stand in the digests
-    text = settings.write(replace(recipe, name="", about="", data=data, loop=loop))
+    text = determining(recipe)
     return hashlib.sha256(f"{text}\n{_tower(recipe)}\n{learned.digest}\n{judged.digest}".encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ import platform
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ from nearsight.study.pages.similarities import similarities
 from nearsight.study.pages.space import picture_maps
 from nearsight.study.pages.training import Trained
 from nearsight.study.pictures import Pictures, encoding
-from nearsight.study.report import Report
+from nearsight.study.report import Report, many_from_json, many_to_json
 from nearsight.study.run import run
 
 
@@ -174,15 +174,10 @@ def training_json(
         "facts": facts,
         "before": measures(before),
         "after": measures(after),
-        "findings": [vars_of(finding) for epoch in fitted.history[-1:] for finding in epoch.health.findings],
+        "findings": [asdict(finding) for epoch in fitted.history[-1:] for finding in epoch.health.findings],
         "history": [epoch.to_json() for epoch in fitted.history],
     }
     return (json.dumps(body, indent=1) + "\n").encode()
-
-
-def vars_of(finding: Any) -> dict[str, str]:
-    """A finding as plain data."""
-    return {"code": finding.code, "what": finding.what, "repair": finding.repair}
 
 
 def page_of(
@@ -209,13 +204,13 @@ def page_of(
 
 
 def save_reports(path: Path, reports: Sequence[Report]) -> None:
-    """A JSON list, as `nearsight eval --json` writes several. Raises WriteFailed."""
-    replace_file(path, ("[\n" + ",\n".join(report.to_json().rstrip() for report in reports) + "\n]\n").encode())
+    """As `nearsight eval --json` writes several. Raises WriteFailed."""
+    replace_file(path, many_to_json(reports).encode())
 
 
 def read_reports(path: Path) -> tuple[Report, ...]:
     """What `save_reports` wrote; nothing where it is missing or cannot be read: then it is measured again."""
     try:
-        return tuple(Report.from_json(json.dumps(one)) for one in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, FormatError):
+        return tuple(many_from_json(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, FormatError):
         return ()

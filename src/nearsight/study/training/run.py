@@ -170,9 +170,7 @@ def train(
             if not devices.first:
                 return Outcome(folder, (), (), fitted.history, fitted.chosen, time.perf_counter() - begun)
             encoder, after = yield from study.measured(finished(network, fitted, pictures, recipe), chosen=True)
-            if [_asked(one) for one in before] != [
-                _asked(one) for one in after
-            ]:  # the test pictures have changed since
+            if list(map(_asked, before)) != list(map(_asked, after)):  # the test pictures have changed since
                 base, before = yield from _before(recipe, study, folder, anew=True)
             queries = {item.key: item for benchmark in divided.benchmarks for item in benchmark.queries}
             facts = facts_of(divided.train, pictures, fitted, tuple(queries.values()), held)
