@@ -1,4 +1,7 @@
-"""An encoder: preprocessing, a tower and unit length, with a fingerprint that says whether two are the same."""
+"""An encoder: preprocessing, a tower and unit length, with a fingerprint that says whether two are the same.
+
+It may have a second tower, for texts, whose vectors lie in the same space: then pictures are found by words.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from nearsight.core.registry import Catalogue
 
 FORMAT = "nearsight-encoder"
 VERSION = 1
+TEXT = "text.json"
+"""In an encoder folder: what surrounds its text tower."""
 TOWERS = Catalogue("nearsight.encode.images", "image tower")
 
 
@@ -73,6 +78,30 @@ class ImageTower(Protocol):
         ...
 
 
+class TextTower(Protocol):
+    """Texts -> vectors beside those of an image tower. `nearsight.encode.text_tower` has those there are."""
+
+    address: str
+    """What it was made of, for people."""
+    dim: int
+    """Length of the vectors: the image tower's."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-able facts that determine the vector."""
+        ...
+
+    def forward(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """n texts -> (n, dim), any length.
+
+        Raises EncoderError (code ``text/empty``) for a text in which nothing is left to look up.
+        """
+        ...
+
+    def files(self) -> Mapping[str, bytes | Path]:
+        """Name -> content of what an encoder folder must hold to build it again without torch; one is TEXT."""
+        ...
+
+
 @runtime_checkable
 class Runnable(Protocol):
     """A tower that a runtime runs."""
@@ -89,15 +118,24 @@ class EncoderSpec:
     address: str
     dim: int
     modalities: tuple[str, ...]
+    """``("image",)`` or ``("image", "text")``."""
     fingerprint: str
     identity: Mapping[str, Any]
 
 
 class Encoder:
-    """Pictures -> unit vectors (n, dim) float32; two encoders with one fingerprint give the same vectors."""
+    """Pictures -> unit vectors (n, dim) float32; two encoders with one fingerprint give the same vectors.
 
-    def __init__(self, tower: ImageTower) -> None:
+    `text`: the tower for texts; without one given, the one that the image tower brings (CLIP), or none.
+    """
+
+    def __init__(self, tower: ImageTower, text: TextTower | None = None) -> None:
         self.tower = tower
+        self.text: TextTower | None = text or getattr(tower, "text", None)
+        if self.text is not None and self.text.dim != tower.dim:
+            raise EncoderError(
+                f"pictures become {tower.dim} numbers and texts {self.text.dim}: two spaces", code="encoder/text"
+            )
 
     @property
     def spec(self) -> EncoderSpec:
@@ -109,10 +147,12 @@ class Encoder:
                 hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
             )
         identity = {"dim": self.tower.dim, "unit": True, **self.tower.identity()}
+        address, modalities = self.tower.address, ("image",)
+        if self.text is not None:
+            identity["text"] = dict(self.text.identity())
+            address, modalities = f"{address} | {self.text.address}", ("image", "text")
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        return EncoderSpec(
-            self.tower.address, self.tower.dim, ("image",), hashlib.sha256(text.encode()).hexdigest(), identity
-        )
+        return EncoderSpec(address, self.tower.dim, modalities, hashlib.sha256(text.encode()).hexdigest(), identity)
 
     def fit(self, pictures: Iterable[Image.Image]) -> Self:
         """Let the tower learn from pictures where it has something to learn.
@@ -148,6 +188,22 @@ class Encoder:
             parts.append(self.encode_prepared(batch))
         return np.concatenate(parts) if parts else np.empty((0, self.tower.dim), dtype=np.float32)
 
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """n texts -> (n, dim) unit vectors beside those of pictures.
+
+        Raises EncoderError: code ``encoder/no-text`` where this encoder has no words, ``text/empty`` for a text in
+        which nothing is left to look up.
+        """
+        if self.text is None:
+            raise EncoderError(
+                f"{self.tower.address} knows pictures and no words",
+                code="encoder/no-text",
+                hint="search by picture, or index with an encoder that was trained with captions",
+            )
+        if not texts:
+            return np.empty((0, self.tower.dim), dtype=np.float32)
+        return unit(self.text.forward(texts))
+
     def save(self, folder: Path, also: Mapping[str, bytes] | None = None) -> None:
         """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch.
 
@@ -166,7 +222,7 @@ class Encoder:
         for name in also:
             if not name.strip(".") or name != Path(name).name or set(name) & set("\\/:\0"):
                 raise EncoderError(f"'{name}' is not the name of a file in a folder", code="encoder/files")
-        files = dict(self.tower.files())
+        files = {**self.tower.files(), **(self.text.files() if self.text is not None else {})}
         if taken := sorted(also.keys() & {*files, MANIFEST}):
             raise EncoderError(
                 f"an encoder folder has its own {', '.join(taken)}", code="encoder/files", hint="choose other names"
@@ -185,7 +241,12 @@ class Encoder:
             raise Damaged(f"the manifest in {folder} does not say which encoder this is")
         tower = cast(ImageTower, TOWERS.build(address))
         tower.restore(folder)
-        encoder = cls(tower).use(runtime, expect=expect)
+        text = None
+        if TEXT in found.files:
+            from nearsight.encode.text_tower import read_text_tower
+
+            text = read_text_tower(folder)
+        encoder = cls(tower, text).use(runtime, expect=expect)
         if encoder.spec.fingerprint != fingerprint:
             raise EncoderError(f"the encoder in {folder} gives other vectors than when saved", code="encoder/changed")
         return encoder

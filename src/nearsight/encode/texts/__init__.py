@@ -1,0 +1,62 @@
+"""Word vectors: what looks up the words (or pieces) of a text, one vector each.
+
+To add one, write ``texts/NAME.py`` with a docstring and ``build(variant=None, *, option=default, ...) -> Words``.
+tests/contracts/test_texts.py finds it and holds it to this: the same text gives the same vectors, whatever texts stand
+beside it; a text of any length, script or emoji gives a set, an empty one where nothing is known; what `files` gives,
+`restore` takes back in a process without torch, to the same vectors and the same identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearsight.core.registry import Catalogue
+
+TEXTS = Catalogue("nearsight.encode.texts", "word vectors")
+
+
+class WordSet(NamedTuple):
+    """The words of one text.
+
+    words    those that have a vector, in the order of the text
+    vectors  (s, width) float32, one each
+    unknown  words that have none
+    """
+
+    words: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    unknown: tuple[str, ...]
+
+
+class Words(Protocol):
+    """What a file in `encode/texts` builds."""
+
+    address: str
+    """The component address that builds these word vectors again."""
+    loader: str
+    """The address of the component that takes back what `files` gives."""
+    width: int
+    """Length of a word's vector."""
+    batch: int
+    """A good number of texts for one `sets`."""
+
+    def sets(self, texts: Sequence[str]) -> list[WordSet]:
+        """One set a text; empty (0, width) where nothing in it is known."""
+        ...
+
+    def identity(self) -> Mapping[str, Any]:
+        """JSON-able facts that determine the vectors: options, sha256 of weights."""
+        ...
+
+    def files(self) -> Mapping[str, bytes | Path]:
+        """Name (beginning with ``words``) -> content of what rebuilds it without torch."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """Take back what `files` gave. Raises Damaged."""
+        ...
