@@ -8,10 +8,20 @@ numpy arrays where its file there gives one, and holds it to this: the order of 
 leaves out changes nothing, not even as NaN, and gets no gradient; a set's vector does not depend on the sets beside
 it; gradients are finite, also for members that are equal, 0 or large; the same seed gives the same weights and leaves
 the program's own randomness alone; without a mask and for one size of set it becomes an ONNX graph.
+
+Where a pooling's address stands inside another's, as in ``torchvision/resnet50?pool=gem?p=2;learned=false``, a ``;``
+divides its options.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from nearsight.core.registry import Catalogue
 
 POOLINGS = Catalogue("nearsight.encode.pooling", "pooling")
+
+
+def pooling_at(address: str, *, width: int, seed: int) -> Any:
+    """The pooling at an address that may come out of another one. Raises UnknownName, InputError, MissingExtra."""
+    return POOLINGS.build(address.replace(";", "&"), width=width, seed=seed)
