@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -58,6 +59,15 @@ def tensors_of(module: Any) -> dict[str, NDArray[Any]]:
         for name, tensor in module.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+
+
+def weights_digest(module: Any) -> str:
+    """sha256, in hex, over the tensors, wherever they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors_of(module).items()):  # a number's shape is (1,), as it always was here
+        digest.update(f"{name} {tensor.dtype} {tensor.shape or (1,)}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def weights_path(text: str) -> Path:
