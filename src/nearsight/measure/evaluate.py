@@ -90,7 +90,15 @@ def evaluating(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Generator[Step, None, Measures]:
-    """Rankings of consecutive blocks of queries -> Measures, with a Step after each block.
+    """Rankings of consecutive blocks of queries -> Measures, with a Step after each block. Raises as `valuing`."""
+    values = yield from valuing(blocks, relevance, metrics)
+    return measures_of(values, relevance, metrics, samples=samples, seed=seed)
+
+
+def valuing(
+    blocks: Iterable[tuple[slice, Hits]], relevance: Relevance, metrics: Sequence[Metric]
+) -> Generator[Step, None, Floats]:
+    """Rankings of consecutive blocks of queries -> (metrics, q) values, with a Step after each block.
 
     Raises MeasureError for a block that is too short for a metric, holds a query's own item, or leaves a query out.
     """
@@ -108,7 +116,7 @@ def evaluating(
         yield Step("queries", done, len(relevance))
     if done != len(relevance):
         raise MeasureError(f"queries {done} to {len(relevance)} have no ranking", code="measure/hits")
-    return measures_of(values, relevance, metrics, samples=samples, seed=seed)
+    return values
 
 
 def evaluate(
@@ -158,7 +166,7 @@ def measures_of(
         Measure(
             metric,
             bootstrap(own, summary=metric.summary, samples=samples, seed=seed),
-            _over(metric, floor),
+            summarised(metric, floor),
             own,
         )
         for metric, own, floor in zip(metrics, values, floors, strict=True)
@@ -172,8 +180,8 @@ def measures_of(
             ClassRow(
                 name,
                 int(mine.sum()),
-                tuple(_over(metric, own[mine]) for metric, own in zip(metrics, values, strict=True)),
-                tuple(_over(metric, floor[mine]) for metric, floor in zip(metrics, floors, strict=True)),
+                tuple(summarised(metric, own[mine]) for metric, own in zip(metrics, values, strict=True)),
+                tuple(summarised(metric, floor[mine]) for metric, floor in zip(metrics, floors, strict=True)),
             )
         )
     return Measures(rows, int(measured.sum()), int((~measured).sum()), tuple(table))
@@ -189,7 +197,8 @@ def drain(work: Generator[Step, None, Measures]) -> Measures:
             return result
 
 
-def _over(metric: Metric, values: Floats) -> float:
+def summarised(metric: Metric, values: Floats) -> float:
+    """(q,) values, NaN left out, as the one number of that metric: NaN where nothing is left."""
     known = values[~np.isnan(values)]
     if not known.size:
         return float("nan")
