@@ -34,6 +34,7 @@ from nearsight.encode.encoder import Encoder
 from nearsight.encode.trainable import Trainable, trainable
 from nearsight.learn.devices import Devices
 from nearsight.learn.fit import Fitted, fit, require_parts
+from nearsight.learn.from_pictures import FromPictures
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.log import Log
 from nearsight.learn.pictures import Pictures as Labelled
@@ -261,8 +262,8 @@ def _fit(
 ) -> Generator[Event | Progress | Epoch, None, Fitted]:
     """`fit`, with its numbers written down as they come."""
     work = fit(
-        network.module, network.dim, network.preprocess, pictures, recipe,
-        folder=folder / "checkpoint", held_out=held, devices=devices,
+        network.module, network.dim, _source(pictures, network, recipe), recipe,
+        folder=folder / "checkpoint", held_out=_source(held, network, recipe) if held else None, devices=devices,
     )  # fmt: skip
     with closing(work), Log(folder) if devices.first else nullcontext() as log:
         while True:
@@ -275,6 +276,10 @@ def _fit(
                 log.see(event)
             if devices.first:
                 yield event
+
+
+def _source(pictures: Labelled, network: Trainable, recipe: Recipe) -> FromPictures:
+    return FromPictures(pictures, network.preprocess, recipe.augment, recipe.loop.workers)
 
 
 def _selection(divided: Divided, recipe: Recipe) -> str:
