@@ -24,6 +24,7 @@ CATALOGUES = {
     "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
+    "hubness": ("nearsight.search.hubness", "HUBNESS", "what holds items back that everything finds (eval --hubness)"),
     "metrics": ("nearsight.measure.metrics", "METRICS", "what judges a ranking (eval --metric)"),
     "datasets": ("nearsight.data.datasets", "DATASETS", "labelled pictures to measure on (eval --data)"),
     "losses": ("nearsight.learn.losses", "LOSSES", "what training makes small"),

@@ -23,7 +23,7 @@ from nearsight.core.arrays import NO_KEY, Vectors
 from nearsight.core.errors import MeasureError
 from nearsight.core.events import Step
 from nearsight.core.relevance import ByGroup, Grouped
-from nearsight.measure.evaluate import Measure, Measures, depth_of, summarised, valuing
+from nearsight.measure.evaluate import Measure, Measures, depth_of, drain, summarised, valuing
 from nearsight.measure.intervals import SAMPLES, Interval, bootstrap_groups, chance
 from nearsight.measure.judged import Floats, Ints
 from nearsight.measure.metrics import METRICS, Metric
@@ -67,12 +67,7 @@ def both_ways(
     `measuring`.
     """
     work = measuring(images, texts, of, beside=beside, correct=correct, folds=folds, samples=samples, seed=seed)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: BothWays = end.value
-            return result
+    return drain(work)
 
 
 def measuring(
@@ -99,13 +94,10 @@ def measuring(
             code="measure/relation",
             hint="take vectors and relation of the same pictures and captions (nearsight.data.captions)",
         )
-    if not 1 <= folds <= n:
-        raise MeasureError(f"{n} pictures cannot be cut into {folds} folds", code="measure/folds")
     metrics = [METRICS.build(address) for address in (*SUMMED, *beside)]
     there: list[_Answered] = []
     back: list[_Answered] = []
-    for rows in np.array_split(np.arange(n), folds):
-        told = np.flatnonzero((of >= rows[0]) & (of <= rows[-1]))
+    for rows, told in cut(of, folds):
         own, alone = of[told] - rows[0], np.arange(len(rows))
         there.append((yield from _answered(images, rows, alone, texts[told], own, metrics, correct[0])))
         back.append((yield from _answered(texts, told, own, images[rows], alone, metrics, correct[1])))
@@ -117,6 +109,18 @@ def measuring(
     to_texts, to_images = (_measures(way, metrics, samples, seed) for way in (there, back))
     floor = 100 * sum(row.floor for way in (to_texts, to_images) for row in way.rows[: len(SUMMED)])
     return BothWays(to_texts, to_images, rsum, floor)
+
+
+def cut(of: Ints, folds: int) -> list[tuple[Ints, Ints]]:
+    """(rows of pictures, rows of their texts) of each fold: blocks of pictures of about equal size, in their order.
+
+    Raises MeasureError (code ``measure/folds``) for fewer than one fold or more than pictures.
+    """
+    n = int(of.max(initial=-1)) + 1
+    if not 1 <= folds <= n:
+        raise MeasureError(f"{n} pictures cannot be cut into {folds} folds", code="measure/folds")
+    blocks = np.array_split(np.arange(n), folds)
+    return [(rows, np.flatnonzero((of >= rows[0]) & (of <= rows[-1]))) for rows in blocks]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from nearsight.measure.intervals import SAMPLES, Interval, bootstrap, chance
 from nearsight.measure.judged import Floats, judge
 from nearsight.measure.metrics import Metric
 from nearsight.measure.ranking import Gallery, rank
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,14 +190,13 @@ def measures_of(
     return Measures(rows, int(measured.sum()), int((~measured).sum()), tuple(table))
 
 
-def drain(work: Generator[Step, None, Measures]) -> Measures:
-    """Run `evaluating` to its end without watching."""
+def drain(work: Generator[Any, None, T]) -> T:
+    """Run `evaluating`, or any such work, to its end without watching."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            result: Measures = end.value
-            return result
+            return cast(T, end.value)
 
 
 def summarised(metric: Metric, values: Floats) -> float:
