@@ -147,7 +147,8 @@ class Encoder:
                 hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
             )
         identity = {"dim": self.tower.dim, "unit": True, **self.tower.identity()}
-        address, modalities = self.tower.address, ("image",)
+        address = self.tower.address
+        modalities: tuple[str, ...] = ("image",)
         if self.text is not None:
             identity["text"] = dict(self.text.identity())
             address, modalities = f"{address} | {self.text.address}", ("image", "text")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from nearsight.core.errors import EncoderError, UnknownName
 from nearsight.encode.choose import open_network, require_runtime
-from nearsight.encode.export import export, pixel_network, tensors_of
+from nearsight.encode.export import digest_of, export, pixel_network, tensors_of
 from nearsight.encode.golden import Golden, golden_pictures
 from nearsight.encode.preprocess import Preprocess
 
@@ -116,12 +116,8 @@ class TorchTower(NetworkTower):
         self.base, self.heads, self.facts = address, tuple(heads), facts
         self.address = told(address, heads) if heads else address
         self.module, self.preprocess, self._keep_weights = module.eval(), preprocess, keep_weights
-        digest = hashlib.sha256()
-        for name, tensor in sorted(tensors_of(module).items()):  # a number's shape is (1,), as it always was here
-            digest.update(f"{name} {tensor.dtype} {tensor.shape or (1,)}\n".encode())
-            digest.update(np.ascontiguousarray(tensor).data)
         headed = {"heads": list(heads)} if heads else {}
-        self._identity = {**facts, **headed, "weights": digest.hexdigest(), "preprocess": preprocess.facts()}
+        self._identity = {**facts, **headed, "weights": digest_of(module), "preprocess": preprocess.facts()}
         device = next((p.device for p in module.parameters()), "cpu")
         self._pixels = pixel_network(module, preprocess).to(device)
         self._reference: Golden | None = None
