@@ -233,6 +233,11 @@ class Collection:
         """Make captions searchable; `sync` does it too. See `nearsight.search.captions.Captions.encode`."""
         return self._captions.encode()
 
+    @property
+    def captions_missing(self) -> int:
+        """Texts of captions that are not encoded yet."""
+        return len(self._captions.missing())
+
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
         queries = require_unit(queries, self.dim)
