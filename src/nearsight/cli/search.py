@@ -170,7 +170,8 @@ def _encode_captions(kept: Collection) -> None:
             with Collection.open(kept.folder, encoder=kept.encoder) as writer:
                 render.watch(writer.encode_captions())
         except (Locked, ReadOnly, WriteFailed) as error:
-            render.note(f"{kept.captions_missing:,} captions are encoded for this search only: {error.message}")
+            many = kept.captions_missing
+            render.note(f"{many:,} caption{'s'[: many > 1]} encoded for this search only: {error.message}")
 
 
 def _print_paths(found: Sequence[Found], end: bytes) -> None:
