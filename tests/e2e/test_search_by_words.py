@@ -253,3 +253,66 @@ def test_a_medium_that_only_reads(run: Run, shop: Path, monkeypatch: pytest.Monk
     ran = run("search", "red green blue", "--captions", "-k", 1, "--json")
     assert hits(ran)[0]["caption"] == "red green blue"
     assert "1 caption encoded for this search only: cannot lock" in ran.err
+
+
+@pytest.fixture
+def listed(pictures: Path) -> Path:
+    """The pictures in Karpathy's layout: all in ``images``, the even ones of split test."""
+    folder = pictures.parent / "set"
+    (folder / "images").mkdir(parents=True)
+    entries = []
+    for path in sorted(pictures.rglob("*.jpg")):
+        path.rename(folder / "images" / path.name)
+        name = path.stem.partition("_")[0]
+        split = "train" if int(path.stem[-1]) % 2 else "test"
+        entries.append({"filename": path.name, "split": split, "sentences": [{"raw": f"{name} {n}"} for n in range(5)]})
+    (folder / "dataset_set.json").write_text(json.dumps({"images": entries}))
+    return folder
+
+
+@pytest.mark.parametrize("below", ["images", ""], ids=["its pictures", "the whole folder"])
+def test_karpathys_captions_are_labels(run: Run, listed: Path, tmp_path: Path, below: str) -> None:
+    kept, file = tmp_path / "kept", listed / "dataset_set.json"
+    ran = run("index", listed / below, "-c", kept, "-e", saved(tmp_path / "e"), "--labels", file)
+    assert ran.code == 0, ran.err
+    assert "60 captions" not in ran.err, "each text once"
+    assert "15 captions" in ran.err
+    assert "nearsight search PICTURE|WORDS -c" in ran.err
+    found = hits(run("search", "red", "-c", kept, "--filter", "split=test", "--json", "-k", 2))
+    assert [Path(hit["path"]).name[:4] for hit in found] == ["red_", "red_"]
+    assert {hit["fields"]["split"] for hit in found} == {"test"}
+    assert found[0]["captions"] == [f"red {n}" for n in range(5)]
+    assert run("index", listed / below, "-c", kept).code == 0
+    with Collection.open(kept, read_only=True) as again:
+        assert sum(len(item.captions) for item in again.items()) == 60, "the choice is remembered"
+
+
+def test_pictures_elsewhere_are_found_by_their_names(run: Run, listed: Path, tmp_path: Path) -> None:
+    (listed / "images").rename(tmp_path / "shop")
+    ran = run("index", tmp_path / "shop", "--labels", listed / "dataset_set.json")
+    assert ran.code == 0, ran.err
+    with Collection.open(tmp_path / "shop" / ".nearsight", read_only=True) as kept:
+        assert sum(len(item.captions) for item in kept.items()) == 60
+    (tmp_path / "other").mkdir()
+    assert "[dataset/empty]" in run("index", tmp_path / "other", "--labels", listed / "dataset_set.json").err
+
+
+def test_one_split_of_a_table(run: Run, listed: Path, tmp_path: Path) -> None:
+    file, images = listed / "dataset_set.json", listed / "images"
+    assert run("index", images, "--labels", file, "--split", "test").code == 0
+
+    def splits() -> set[object]:
+        with Collection.open(images / ".nearsight", read_only=True) as kept:
+            return {item.fields.get("split") for item in kept.items()}
+
+    assert splits() == {"test"}
+    again = run("index", images)
+    assert "6 unchanged" in again.err, "remembered"
+    images.rename(listed / "moved")
+    images = listed / "moved"
+    assert "6 unchanged" in run("index", images).err, "of a folder that moved too"
+    assert run("index", images, "--labels", file).code == 0
+    assert splits() == {"test", "train"}, "the table without a split: all of it"
+    assert "[dataset/split]" in run("index", images, "--split", "tset").err
+    assert "12 unchanged" in run("index", images).err, "what cannot be used is not remembered"
+    assert "[labels/split]" in run("index", images, "--labels", "folder", "--split", "test").err

@@ -160,6 +160,7 @@ class Collection:
         root: Path,
         *,
         annotate: Callable[[Path], syncing.Annotation | None] | None = None,
+        only: Callable[[Path], bool] | None = None,
         drop: str = "safe",
         limits: Limits = syncing.DEFAULT_LIMITS,
         workers: int | None = None,
@@ -168,7 +169,7 @@ class Collection:
     ) -> Iterator[Event]:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
-        options = syncing.Options(annotate, drop, limits, workers, isolate, follow_links)
+        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
         return syncing.sync(self, Path(root), options)
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
