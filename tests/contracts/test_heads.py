@@ -21,7 +21,7 @@ pytestmark = pytest.mark.torch
 VARIANTS = {
     "linear": ["dim=7&bias=false"],
     "mlp": ["dim=7&hidden=11&residual=true", "dim=9&layers=3&activation=relu&norm=false&last=true&dropout=0.5",
-            "dim=9&layers=1"],
+            "dim=9&layers=1", "dim=7&power=0.5&standardise=true&input_dropout=0.3&residual=true"],
     "pooled": ["members=3&pool=max", "members=9", "members=3&pool=gpo"],
     "whiten": ["dim=4"],
 }  # fmt: skip

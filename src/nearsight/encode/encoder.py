@@ -148,10 +148,10 @@ class Encoder:
                 hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
             )
         identity = {"dim": self.tower.dim, "unit": True, **self.tower.identity()}
-        address, modalities = self.tower.address, ("image",)
+        address, modalities = self.tower.address, ("image",) if self.text is None else ("image", "text")
         if self.text is not None:
             identity["text"] = dict(self.text.identity())
-            address, modalities = f"{address} | {self.text.address}", ("image", "text")
+            address = f"{address} | {self.text.address}"
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return EncoderSpec(address, self.tower.dim, modalities, hashlib.sha256(text.encode()).hexdigest(), identity)
 

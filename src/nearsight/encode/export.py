@@ -1,4 +1,4 @@
-"""torch modules to ONNX graphs that take uint8 pixels; what of torch the towers need, in one place."""
+"""torch modules to ONNX graphs, such as take uint8 pixels; what of torch the towers need, in one place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def tensors_of(module: Any) -> dict[str, NDArray[Any]]:
     }
 
 
-def weights_digest(module: Any) -> str:
-    """sha256, in hex, over the tensors, wherever they came from."""
+def digest_of(module: Any) -> str:
+    """Hex sha256 of what the state dict holds: names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors_of(module).items()):  # a number's shape is (1,), as it always was here
         digest.update(f"{name} {tensor.dtype} {tensor.shape or (1,)}\n".encode())
@@ -152,13 +152,23 @@ def export(pixels: Any, size: int, golden: Golden) -> bytes:
 
     Raises EncoderError (code ``encoder/export``), MissingExtra.
     """
+    graph = graph_of(pixels, golden.inputs[:2], ("n",), "pixels")
+    runner = RUNTIMES.build("onnxruntime").open(graph)
+    alone = [runner(golden.inputs[i : i + 1]) for i in range(len(golden.inputs))]  # the batch size must not matter
+    require_same(golden, runner(golden.inputs), np.concatenate(alone))
+    return graph
+
+
+def graph_of(module: Any, example: NDArray[Any], free: Sequence[str], takes: str) -> bytes:
+    """`module`, of one input that is called `takes` and one output, as a plain ONNX graph; its first axes, named by
+    `free`, may have any length. It is not proven yet. Raises EncoderError (code ``encoder/export``), MissingExtra.
+    """
     torch = need_torch("exporting an encoder")
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise MissingExtra.of("onnxscript", "models", "exporting an encoder") from error
-    device = next((p.device for p in pixels.parameters()), "cpu")
-    example = torch.tensor(golden.inputs[:2], device=device)
+    device = next((p.device for p in module.parameters()), "cpu")
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:
@@ -167,12 +177,12 @@ def export(pixels: Any, size: int, golden: Golden) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about torch's own insides
             program = torch.onnx.export(
-                pixels.eval(),
-                (example,),
+                module.eval(),
+                (torch.tensor(example, device=device),),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=({0: torch.export.Dim("n")},),
-                input_names=["pixels"],
+                dynamic_shapes=({axis: torch.export.Dim(name) for axis, name in enumerate(free)},),
+                input_names=[takes],
                 output_names=["vectors"],
                 external_data=False,
                 verbose=False,
@@ -184,8 +194,11 @@ def export(pixels: Any, size: int, golden: Golden) -> bytes:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
     require_plain(graph)
-    runner = RUNTIMES.build("onnxruntime").open(graph)
-    alone = [runner(golden.inputs[i : i + 1]) for i in range(len(golden.inputs))]  # the batch size must not matter
-    if why := golden.failure(runner(golden.inputs)) or golden.failure(np.concatenate(alone)):
-        raise EncoderError(f"the exported graph is not the network: {why}", code="encoder/export")
     return graph
+
+
+def require_same(golden: Golden, *answers: NDArray[np.floating]) -> None:
+    """Raises EncoderError (code ``encoder/export``) where an answer of the graph is not the golden one."""
+    for answer in answers:
+        if why := golden.failure(answer):
+            raise EncoderError(f"the exported graph is not the network: {why}", code="encoder/export")

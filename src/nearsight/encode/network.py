@@ -23,7 +23,7 @@ from PIL import Image
 
 from nearsight.core.errors import EncoderError, UnknownName
 from nearsight.encode.choose import open_network, require_runtime
-from nearsight.encode.export import export, pixel_network, tensors_of, weights_digest
+from nearsight.encode.export import digest_of, export, pixel_network, tensors_of
 from nearsight.encode.golden import Golden, golden_pictures
 from nearsight.encode.preprocess import Preprocess
 
@@ -117,7 +117,7 @@ class TorchTower(NetworkTower):
         self.address = told(address, heads) if heads else address
         self.module, self.preprocess, self._keep_weights = module.eval(), preprocess, keep_weights
         headed = {"heads": list(heads)} if heads else {}
-        self._identity = {**facts, **headed, "weights": weights_digest(module), "preprocess": preprocess.facts()}
+        self._identity = {**facts, **headed, "weights": digest_of(module), "preprocess": preprocess.facts()}
         device = next((p.device for p in module.parameters()), "cpu")
         self._pixels = pixel_network(module, preprocess).to(device)
         self._reference: Golden | None = None

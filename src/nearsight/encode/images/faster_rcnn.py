@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, Unreachable
-from nearsight.encode.export import load_weights, need_torch, weights_digest, weights_path
+from nearsight.encode.export import digest_of, load_weights, need_torch, weights_path
 from nearsight.encode.features import Sets
 from nearsight.encode.network import address_of, require_network
 
@@ -41,7 +41,7 @@ class FasterRCNN:
         self.address, self.members, self.side = address, boxes, size
         self.dim = int(network.roi_heads.box_predictor.cls_score.in_features)
         self._network = network.eval()
-        self._identity = {**facts, "weights": weights_digest(network)}
+        self._identity = {**facts, "weights": digest_of(network)}
         self._lock = threading.Lock()
 
     def identity(self) -> Mapping[str, Any]:

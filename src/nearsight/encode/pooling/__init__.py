@@ -7,7 +7,9 @@ there; every row has one at least) to (n, width). tests/contracts/test_poolings.
 numpy arrays where its file there gives one, and holds it to this: the order of members means nothing; what the mask
 leaves out changes nothing, not even as NaN, and gets no gradient; a set's vector does not depend on the sets beside
 it; gradients are finite, also for members that are equal, 0 or large; the same seed gives the same weights and leaves
-the program's own randomness alone; without a mask and for one size of set it becomes an ONNX graph.
+the program's own randomness alone; without a mask and for one size of set it becomes an ONNX graph, and with masks,
+for sets of up to `longest` members, ``module.tabled(longest)`` does, a module that gives the same vectors
+(`_sets.pooling` brings it: itself, unless the file says otherwise).
 
 Where a pooling's address stands inside another's, as in ``torchvision/resnet50?pool=gem?p=2;learned=false``, a ``;``
 divides its options.

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def pooling(pool: Callable[[Any, Tensor, Tensor | None], Tensor], **learned: Any) -> Any:
+def pooling(
+    pool: Callable[[Any, Tensor, Tensor | None], Tensor],
+    tabled: Callable[[Any, int], Any] | None = None,
+    **learned: Any,
+) -> Any:
     """The module that gives ``pool(itself, members, mask)``; `learned` are its parameters and modules by name.
 
-    Called with anything but members (n, s, d) and a mask (n, s) of bool, or None, it raises InputError (code
+    `tabled(itself, longest)`: its form for graphs, where it is not one with masks as it is.
+
+    Called with anything but members (n, s, d) and a mask (n, s) of bool, or None, the module raises InputError (code
     ``pooling``). Raises MissingExtra.
     """
     torch = need_torch("a pooling")
@@ -31,6 +37,9 @@ def pooling(pool: Callable[[Any, Tensor, Tensor | None], Tensor], **learned: Any
                     code="pooling",
                 )
             return pool(self, members, mask)
+
+        def tabled(self, longest: int) -> Any:
+            return tabled(self, longest) if tabled is not None else self
 
     module = Pooling()
     for name, part in learned.items():

@@ -48,21 +48,37 @@ def build(*, width: int, seed: int, places: int = 32, hidden: int = 32) -> Any:
         return (scores / _TEMPERATURE).softmax(dim=1)
 
     def pool(own: Any, members: Tensor, mask: Tensor | None) -> Tensor:
-        falling = put(members, mask, -math.inf).sort(dim=1, descending=True).values
         if mask is None:
             shares = weights(own, None, members.shape[1], members)
         else:
             sizes, which = mask.sum(dim=1).unique(return_inverse=True)  # sets of one size have one list of weights
             shares = weights(own, sizes, members.shape[1], members)[which]
+        return weighted(members, mask, shares)
+
+    def weighted(members: Tensor, mask: Tensor | None, shares: Tensor) -> Tensor:
+        falling = put(members, mask, -math.inf).sort(dim=1, descending=True).values
+        if mask is not None:
             there = torch.arange(members.shape[1], device=members.device) < mask.sum(dim=1, keepdim=True)
             falling = falling.masked_fill(~there[:, :, None], 0.0)
         return (falling * shares[:, :, None].to(falling.dtype)).sum(dim=1)
+
+    def tabled(own: Any, longest: int) -> Any:
+        """Weights depend on the size of a set alone, so the GRU is read once for each size there is."""
+        with torch.inference_mode():
+            sizes = torch.arange(1, longest + 1, device=own.score.weight.device)
+            table = weights(own, sizes, longest, own.score.weight)
+
+        def pool_by_table(own: Any, members: Tensor, mask: Tensor | None) -> Tensor:
+            mask = members.new_ones(members.shape[:2], dtype=torch.bool) if mask is None else mask
+            return weighted(members, mask, own.table[mask.sum(dim=1) - 1][:, : members.shape[1]])
+
+        return pooling(pool_by_table, table=torch.nn.Parameter(table.clone(), requires_grad=False))
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         gru = torch.nn.GRU(places, hidden, batch_first=True, bidirectional=True)
         score = torch.nn.Linear(hidden, 1, bias=False)
-    return pooling(pool, gru=gru, score=score)
+    return pooling(pool, tabled, gru=gru, score=score)
 
 
 def _encoded(longest: int, places: int, device: Any) -> Tensor:

@@ -2,19 +2,21 @@
 
 To add one, write ``texts/NAME.py`` with a docstring and ``build(variant=None, *, option=default, ...) -> Words``.
 tests/contracts/test_texts.py finds it and holds it to this: the same text gives the same vectors, whatever texts stand
-beside it; a text of any length, script or emoji gives a set, an empty one where nothing is known; what `files` gives,
-`restore` takes back in a process without torch, to the same vectors and the same identity.
+beside it; a text of any length, script or emoji gives a set, an empty one where nothing is known; of a long text the
+first ``longest`` words are looked at and no more; what `files` gives, `restore` takes back in a process without torch,
+to the same vectors and the same identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.events import Skipped
 from nearsight.core.registry import Catalogue
 
 TEXTS = Catalogue("nearsight.encode.texts", "word vectors")
@@ -42,11 +44,30 @@ class Words(Protocol):
     """The address of the component that takes back what `files` gives."""
     width: int
     """Length of a word's vector."""
+    longest: int
+    """So many words of a text are looked at, known or not, from its beginning; `sets` leaves the rest alone."""
     batch: int
     """A good number of texts for one `sets`."""
 
+    @property
+    def fitted(self) -> bool:
+        """False where `fit` must be called first."""
+        ...
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        """What of a file of vectors was not used and why; empty elsewhere."""
+        ...
+
+    def fit(self, texts: Iterable[str]) -> None:
+        """Learn what must be learned from texts, those of the training split only; a no-op elsewhere."""
+        ...
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
-        """One set a text; empty (0, width) where nothing in it is known."""
+        """One set a text; empty (0, width) where nothing in it is known.
+
+        Raises EncoderError (code ``encoder/unfitted``) before what learns was fitted.
+        """
         ...
 
     def identity(self) -> Mapping[str, Any]:

@@ -84,7 +84,7 @@ def _copy(store: Store, target: Path, link: bool) -> Generator[Event, None, tupl
             if attempt == _ATTEMPTS - 1:
                 raise Damaged(f"{error.filename} is missing") from error
             shutil.rmtree(target / "segments")
-    for folder in ("encoder", "engine"):  # files there are replaced, never changed
+    for folder in ("encoder", "engine", "captions"):  # files there are replaced, never changed
         source = store.folder / folder
         if source.is_dir():
             (target / folder).mkdir()
