@@ -27,6 +27,7 @@ _DOING = {
     "walk": "looking at files",
     "encode": "encoding",
     "annotate": "labels",
+    "captions": "encoding captions",
     "drop": "forgetting what is gone",
     "engine": "building the engine",
     "fit": "learning from a sample",
@@ -119,7 +120,7 @@ def brief(address: str) -> str:
     """An encoder's address without the options that stand at their defaults."""
     from nearsight.encode.encoder import TOWERS
 
-    return TOWERS.brief(address)
+    return " | ".join(map(TOWERS.brief, address.split(" | ")))
 
 
 def warn(text: str) -> None:

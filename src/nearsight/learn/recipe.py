@@ -213,14 +213,13 @@ class Captioned:
 class PictureSide:
     """What pictures become. The network's features are taken once and kept: only what stands on them is trained.
 
-    tower  an image tower (timm/..., torchvision/..., faster_rcnn/...), or an encoder folder
-    grid   the cells of its last feature map as a set, instead of their mean
-    pool   what makes one vector of the set (nearsight show poolings)
+    tower  an image tower (timm/..., torchvision/..., faster_rcnn/...), or an encoder folder; ``pool=cells`` in the
+           address gives the cells of its last feature map as a set
+    pool   what makes one vector of a set (nearsight show poolings)
     head   what stands on that vector
     """
 
     tower: str = "timm/mobilenetv3_large_100.ra_in1k"
-    grid: bool = False
     pool: str = "mean"
     head: str = "mlp?residual=true"
 

@@ -160,6 +160,7 @@ class Collection:
         root: Path,
         *,
         annotate: Callable[[Path], syncing.Annotation | None] | None = None,
+        only: Callable[[Path], bool] | None = None,
         drop: str = "safe",
         limits: Limits = syncing.DEFAULT_LIMITS,
         workers: int | None = None,
@@ -168,7 +169,7 @@ class Collection:
     ) -> Iterator[Event]:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
-        options = syncing.Options(annotate, drop, limits, workers, isolate, follow_links)
+        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
         return syncing.sync(self, Path(root), options)
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
@@ -232,6 +233,11 @@ class Collection:
     def encode_captions(self) -> Generator[Event, None, int]:
         """Make captions searchable; `sync` does it too. See `nearsight.search.captions.Captions.encode`."""
         return self._captions.encode()
+
+    @property
+    def captions_missing(self) -> int:
+        """Texts of captions that are not encoded yet."""
+        return len(self._captions.missing())
 
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""

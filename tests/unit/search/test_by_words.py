@@ -20,7 +20,7 @@ from nearsight.search.sync import folder_label
 
 
 @pytest.fixture(autouse=True)
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_words(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
 
 

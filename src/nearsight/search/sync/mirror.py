@@ -78,7 +78,7 @@ def sample(root: Path, count: int, limits: Limits = DEFAULT_LIMITS, *, side: int
 
 
 def _told(difference: Difference, options: Options) -> Iterator[Event]:
-    yield from difference.walk(follow_links=options.follow_links)
+    yield from difference.walk(follow_links=options.follow_links, only=options.only)
     yield from difference.remembered_skips()
 
 
