@@ -147,6 +147,9 @@ def test_many_pictures_are_worth_an_export(monkeypatch: pytest.MonkeyPatch, tmp_
     assert not (tmp_path / "runtimes.json").exists()
     source.use(5000)
     after, mask = source.forward(shown)
+    chosen = source._runs
+    source.use(600)
+    assert source._runs is chosen, "one runtime for all that a source makes"
     assert (tmp_path / "runtimes.json").exists(), "the fastest was measured"
     assert (after.shape, mask.shape) == (before.shape, (3, 4))
     assert np.abs(after - before).max() < 0.05 * np.abs(before).max()
@@ -186,8 +189,8 @@ def test_boxes_come_surest_first_and_fewer_are_a_mask() -> None:
         for boxes in (2, 5)
     )
     shown = [few.prepare(p) for p in pictures()]
-    assert np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, :2], atol=1e-6)
-    assert not np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, 1:3], atol=1e-4)
+    assert np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, :2], atol=1e-4)
+    assert not np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, 1:3], atol=1e-2)
     nothing = picture_sets(f"faster_rcnn/{DETECTORS[0]}?{SMALL}&threshold=0.9")
     vectors, mask = nothing.forward(shown)
     assert mask.tolist() == [[True, False, False, False, False]] * 3
