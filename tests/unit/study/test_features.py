@@ -390,3 +390,32 @@ def test_captions_are_looked_up_once(tmp_path: Path) -> None:
     shorter = drain(text_features(CAPTIONS, Letters(longest=2), str, folder=tmp_path))
     assert shorter.sets.counts.max() == 2
     assert shorter.sets.digest != first.sets.digest
+
+
+# -- end to end --------------------------------------------------------------------------------------------------------
+@pytest.mark.real
+@pytest.mark.torch
+def test_the_packed_mobilenet_pooled_and_as_cells(data_root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    from nearsight.core.arrays import unit
+    from nearsight.encode.features import picture_sets
+
+    weights = data_root / "weights" / "mobilenet_v2_imagenet1001_fp16.pth"
+    address = f"torchvision/mobilenet_v2?weights={weights}&padding=same&fit=squash&mean=0.5&std=0.5"
+    paths = sorted((data_root / "flickr8k" / "images").glob("*.jpg"))[:6]
+    items = [Item(key, path) for key, path in enumerate(paths)]
+    found = {
+        pool: drain(picture_features(items, picture_sets(address + pool), folder=tmp_path))
+        for pool in ("", "&pool=cells")
+    }
+    (pooled, one), (cells, there) = (all_rows(part.sets) for part in found.values())
+    assert (pooled.shape, cells.shape) == ((6, 1, 1280), (6, 49, 1280))
+    assert one.all()
+    assert there.all()
+    assert np.allclose(cells.mean(axis=1), pooled[:, 0], atol=0.01), "the mean is what this network does"
+    encoder = create(address)
+    true = encoder.encode_images(Image.open(path) for path in paths)
+    assert np.einsum("nd,nd->n", unit(pooled[:, 0]), true).min() > 0.9999
+    assert len({part.sets.digest for part in found.values()}) == 2
+    for pool in found:
+        assert drain(picture_features(items, picture_sets(address + pool), folder=tmp_path)).made == 0
