@@ -27,6 +27,8 @@ Sets = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Vectors (n, s, width), and (n, s) True where there is one: those of a set come first, and every set has one at
 least. What stands where there is none is 0."""
 
+_MANY = 10_000
+
 
 @runtime_checkable
 class GivesSets(Protocol):
@@ -69,15 +71,16 @@ class PictureSets:
         return fingerprint_of(self._identity)
 
     def use(self, expect: int) -> None:
-        """`expect` pictures are coming: many are worth exporting a network for the fastest runtime of this machine.
+        """`expect` pictures are coming: many are worth exporting a network, once, for this machine's fastest runtime.
 
-        A GPU stays with torch. Raises EncoderError (code ``encoder/export``), MissingExtra.
+        Which one that is does not depend on how many there are, so that lists of one set meet the same. A GPU stays
+        with torch. Raises EncoderError (code ``encoder/export``), MissingExtra.
         """
-        if isinstance(self.tower, TorchTower) and expect >= WORTH_MEASURING:
+        if self._runs is self.tower and isinstance(self.tower, TorchTower) and expect >= WORTH_MEASURING:
             import torch
 
             if not torch.cuda.is_available():
-                self._runs = Encoder(self.tower).exported(expect).tower
+                self._runs = Encoder(self.tower).exported(_MANY).tower
 
     def prepare(self, picture: Image.Image) -> NDArray[Any]:
         """One RGB picture -> whatever `forward` takes. Thread-safe."""

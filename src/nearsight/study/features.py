@@ -26,8 +26,6 @@ from nearsight.study.shards import Sets, Store
 
 PICTURES, TEXTS = 256, 1024
 """Things a shard: what a kill may cost."""
-LONGEST = 128
-"""Words of a text that are looked at."""
 
 Block = Sequence[int]
 Made = tuple[Mapping[int, NDArray[np.float32] | Skipped], bool]
@@ -99,15 +97,14 @@ def text_features(
     name: Callable[[int], str],
     *,
     folder: Path | None = None,
-    longest: int = LONGEST,
 ) -> Generator[Event, None, Features]:
-    """Every text's set of word vectors, of its first `longest` known words.
+    """Every text's set of word vectors.
 
     `name`: place in `texts` -> what to call it (which caption of which picture). A text in which no word is known
     becomes a Skipped event (code ``text/empty``) and is left out. `folder` and errors as `picture_features`.
     """
     keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-    fingerprint = fingerprint_of({"words": words.identity(), "longest": longest})
+    fingerprint = fingerprint_of(words.identity())
     store = _store(folder, fingerprint, words.width, keys)
 
     def make(blocks: Sequence[Block]) -> Iterator[Made]:
@@ -115,7 +112,7 @@ def text_features(
             found = words.sets([texts[at] for at in rows])
             yield (
                 {
-                    at: one.vectors[:longest] if len(one.vectors) else _empty(texts[at], one.unknown)
+                    at: one.vectors if len(one.vectors) else _empty(texts[at], one.unknown)
                     for at, one in zip(rows, found, strict=True)
                 },
                 last,

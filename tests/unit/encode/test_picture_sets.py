@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearsight.core.errors import EncoderError, InputError
+from nearsight.core.errors import EncoderError, InputError, UnknownName, Unreachable
 from nearsight.encode import Encoder, create
 from nearsight.encode.features import picture_sets
 
@@ -147,6 +147,84 @@ def test_many_pictures_are_worth_an_export(monkeypatch: pytest.MonkeyPatch, tmp_
     assert not (tmp_path / "runtimes.json").exists()
     source.use(5000)
     after, mask = source.forward(shown)
+    chosen = source._runs
+    source.use(600)
+    assert source._runs is chosen, "one runtime for all that a source makes"
     assert (tmp_path / "runtimes.json").exists(), "the fastest was measured"
     assert (after.shape, mask.shape) == (before.shape, (3, 4))
     assert np.abs(after - before).max() < 0.05 * np.abs(before).max()
+
+
+# -- faster_rcnn -------------------------------------------------------------------------------------------------------
+DETECTORS = ["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_320_fpn"]
+SMALL = "pretrained=false&size=64&boxes=5&seed=1"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_s_boxes_are_a_set_and_their_mean_a_vector(name: str) -> None:
+    pytest.importorskip("torchvision")
+    source = picture_sets(f"faster_rcnn/{name}?{SMALL}&threshold=0")
+    shown = [source.prepare(p.resize((80 + 30 * i, 80))) for i, p in enumerate(pictures())]
+    assert [array.shape for array in shown] == [(64, 64, 3), (64, 88, 3), (61, 107, 3)]
+    vectors, mask = source.forward(shown)
+    assert (source.members, source.width, vectors.shape) == (5, 1024, (3, 5, 1024))
+    assert mask.all(), "with a threshold of 0 there is always something"
+    alone, _ = source.forward(shown[1:2])
+    assert np.array_equal(alone[0], vectors[1])
+    assert np.allclose(source.tower.forward(shown), vectors.mean(axis=1), atol=1e-6)
+    again = picture_sets(source.address)
+    assert np.array_equal(again.forward(shown)[0], vectors)
+    assert again.fingerprint == source.fingerprint
+    other = picture_sets(f"faster_rcnn/{name}?{SMALL}&threshold=0.01")
+    assert other.fingerprint != source.fingerprint
+
+
+@pytest.mark.torch
+def test_boxes_come_surest_first_and_fewer_are_a_mask() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torchvision")
+    few, many = (
+        picture_sets(f"faster_rcnn/{DETECTORS[0]}?{SMALL.replace('boxes=5', f'boxes={boxes}')}&threshold=0")
+        for boxes in (2, 5)
+    )
+    shown = [few.prepare(p) for p in pictures()]
+    assert np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, :2], atol=1e-4)
+    assert not np.allclose(few.forward(shown)[0], many.forward(shown)[0][:, 1:3], atol=1e-2)
+    nothing = picture_sets(f"faster_rcnn/{DETECTORS[0]}?{SMALL}&threshold=0.9")
+    vectors, mask = nothing.forward(shown)
+    assert mask.tolist() == [[True, False, False, False, False]] * 3
+    assert not vectors[:, 1:].any()
+    whole = np.abs(vectors[:, 0])
+    assert whole.max() > 0, "the whole picture"
+    assert np.allclose(nothing.tower.forward(shown), vectors[:, 0])
+    scores = []
+    heads = nothing.tower._network.roi_heads
+    heads.score_thresh = 0.0
+    heads.register_forward_hook(lambda _module, _given, gives: scores.append(gives[0][0]["scores"]))
+    nothing.forward(shown)
+    assert all(bool((torch.diff(one) <= 0).all()) and len(one) == 5 for one in scores)
+
+
+@pytest.mark.torch
+def test_what_a_detector_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    import torch
+
+    from nearsight.encode.trainable import trainable
+
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route")
+
+    with pytest.raises(UnknownName, match="resnet50"):
+        picture_sets("faster_rcnn/resnet5_fpn")
+    with pytest.raises(InputError):
+        picture_sets(f"faster_rcnn/{DETECTORS[2]}?boxes=0&pretrained=false")
+    with pytest.raises(EncoderError) as caught:
+        trainable(f"faster_rcnn/{DETECTORS[2]}?{SMALL}")
+    assert caught.value.code == "encoder/untrainable"
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(Unreachable) as unreachable:
+        picture_sets("faster_rcnn/resnet50_fpn")
+    assert "weights=PATH" in unreachable.value.hint

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -328,22 +328,30 @@ class Letters:
     """Word vectors of the words that begin with a letter: its code, and the word's length."""
 
     address = loader = "letters"
-    width, batch = 2, 3
+    width, batch, fitted, skipped = 2, 3, True, ()
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = 128) -> None:
+        self.longest = longest
         self.asked: list[str] = []
+
+    def fit(self, texts: Iterable[str]) -> None: ...
+
+    def files(self) -> dict[str, bytes]:
+        return {}
+
+    def restore(self, folder: Path) -> None: ...
 
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         self.asked += texts
         found = []
         for text in texts:
-            known = [word for word in text.split() if word[0].isalpha() or ord(word[0]) > 0x1F000]
+            known = [word for word in text.split()[: self.longest] if word[0].isalpha() or ord(word[0]) > 0x1F000]
             vectors = np.array([(ord(word[0]) % 2048, len(word)) for word in known], dtype=np.float32).reshape(-1, 2)
             found.append(WordSet(tuple(known), vectors, tuple(set(text.split()) - set(known))))
         return found
 
     def identity(self) -> dict[str, Any]:
-        return {"words": "letters"}
+        return {"words": "letters", "longest": self.longest}
 
 
 CAPTIONS = [
@@ -360,7 +368,7 @@ def test_captions_become_sets_of_words(tmp_path: Path) -> None:
     assert tuple(e for e in events if isinstance(e, Skipped)) == found.skipped
     assert found.skipped[0].why == found.skipped[1].why == "there is no word in it"
     assert "123" in found.skipped[2].why
-    assert found.sets.counts.tolist() == [3, 1, 3, 2, 3, features.LONGEST, 2, 1]
+    assert found.sets.counts.tolist() == [3, 1, 3, 2, 3, 128, 2, 1]
     vectors, mask = found.sets.rows(np.array([0, 2]))
     assert vectors[0].tolist() == [[ord("t"), 3], [ord("d"), 4], [ord("r"), 3]]
     assert mask.all()
@@ -379,6 +387,35 @@ def test_captions_are_looked_up_once(tmp_path: Path) -> None:
     more = Letters()
     drain(text_features([*CAPTIONS, "new one"], more, str, folder=tmp_path))
     assert [text for text in more.asked if text.strip() and text[0].isalpha()] == ["new one"]
-    shorter = drain(text_features(CAPTIONS, Letters(), str, folder=tmp_path, longest=2))
+    shorter = drain(text_features(CAPTIONS, Letters(longest=2), str, folder=tmp_path))
     assert shorter.sets.counts.max() == 2
     assert shorter.sets.digest != first.sets.digest
+
+
+# -- end to end --------------------------------------------------------------------------------------------------------
+@pytest.mark.real
+@pytest.mark.torch
+def test_the_packed_mobilenet_pooled_and_as_cells(data_root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    from nearsight.core.arrays import unit
+    from nearsight.encode.features import picture_sets
+
+    weights = data_root / "weights" / "mobilenet_v2_imagenet1001_fp16.pth"
+    address = f"torchvision/mobilenet_v2?weights={weights}&padding=same&fit=squash&mean=0.5&std=0.5"
+    paths = sorted((data_root / "flickr8k" / "images").glob("*.jpg"))[:6]
+    items = [Item(key, path) for key, path in enumerate(paths)]
+    found = {
+        pool: drain(picture_features(items, picture_sets(address + pool), folder=tmp_path))
+        for pool in ("", "&pool=cells")
+    }
+    (pooled, one), (cells, there) = (all_rows(part.sets) for part in found.values())
+    assert (pooled.shape, cells.shape) == ((6, 1, 1280), (6, 49, 1280))
+    assert one.all()
+    assert there.all()
+    assert np.allclose(cells.mean(axis=1), pooled[:, 0], atol=0.01), "the mean is what this network does"
+    encoder = create(address)
+    true = encoder.encode_images(Image.open(path) for path in paths)
+    assert np.einsum("nd,nd->n", unit(pooled[:, 0]), true).min() > 0.9999
+    assert len({part.sets.digest for part in found.values()}) == 2
+    for pool in found:
+        assert drain(picture_features(items, picture_sets(address + pool), folder=tmp_path)).made == 0

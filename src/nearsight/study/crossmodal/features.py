@@ -126,7 +126,7 @@ def _split(
         return f"{relation.pictures[int(relation.of[text])].path} ({relation.texts[text][:60]!r})"
 
     seen = yield from picture_features(relation.pictures, pictures, folder=folder)
-    read = yield from text_features(relation.texts, words, name, folder=folder, longest=words.longest)
+    read = yield from text_features(relation.texts, words, name, folder=folder)
     lost = np.setdiff1d(np.arange(len(relation.pictures)), seen.kept)
     mute = np.setdiff1d(np.arange(len(relation.texts)), read.kept)
     left = relation
