@@ -30,7 +30,14 @@ def table(pictures: Path) -> str:
         for n in range(EACH)
         for text in (f"{name} {'green ' * n}", f"all {name} <b>here</b>")
     ]
-    rows += ["red/red_1.jpg,test,mauve", "blue/blue_3.jpg,test, ", "extra.jpg,test,", "broken.jpg,test,red thing"]
+    (pictures / "clean.csv").write_text("path,split,caption\n" + "\n".join(rows))
+    rows = [
+        "broken.jpg,test,red thing",
+        *rows,
+        "red/red_1.jpg,test,a mauve",
+        "blue/blue_3.jpg,test, ",
+        "extra.jpg,test,",
+    ]
     (pictures / "extra.jpg").write_bytes((pictures / "red/red_0.jpg").read_bytes())
     (pictures / "broken.jpg").write_bytes(b"no picture")
     (pictures / "t.csv").write_text("path,split,caption\n" + "\n".join(rows))
@@ -64,6 +71,18 @@ def test_both_ways_are_measured_told_kept_and_drawn(run: Run, table: str, tmp_pa
     again = run("eval", file)
     assert again.code == 0
     assert again.out == ran.out, "a report that is there is shown"
+
+
+def test_what_is_left_out_changes_no_number_of_the_rest(run: Run, table: str, tmp_path: Path) -> None:
+    encoder = saved(tmp_path / "encoder")
+    dirty, clean = (
+        CrossReport.from_json(run("eval", "--data", data, "-e", encoder, "--json", "-").out)
+        for data in (table, table.replace("t.csv", "clean.csv"))
+    )
+    assert not clean.to_texts.skipped
+    assert dirty.rsum == clean.rsum
+    for (_, one), (_, two) in zip(dirty.ways, clean.ways, strict=True):
+        assert one.values == two.values
 
 
 def test_nothing_is_encoded_twice(run: Run, table: str, tmp_path: Path) -> None:
@@ -115,7 +134,7 @@ def test_labels_and_captions_are_not_mixed_up(run: Run, pictures: Path, table: s
     encoder = saved(tmp_path / "encoder")
     labels = ("eval", "--data", f"folder/{pictures.name}", "--root", pictures.parent)
     (pictures / "t.csv").rename(tmp_path / "t.csv")
-    for name in ("extra.jpg", "broken.jpg"):
+    for name in ("extra.jpg", "broken.jpg", "clean.csv"):
         (pictures / name).unlink()
     cases = [
         ((*labels, "--hubness", "csls"), "[eval/what]", "leave --hubness out"),
