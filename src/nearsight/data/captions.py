@@ -90,17 +90,19 @@ class Captioned:
         return own
 
     def without(self, pictures: Iterable[int], texts: Iterable[int], notes: Iterable[Skipped] = ()) -> Captioned:
-        """The relation without some rows, and without pictures that have no caption left; `notes` say why.
+        """The relation without some rows; `notes` say why. A picture that has no caption left goes too, and is named.
 
         Raises DatasetError (code ``dataset/no-captions``) where nothing is left.
         """
-        gone = np.isin(self.of, np.fromiter(pictures, dtype=np.int64))
+        lost = np.fromiter(pictures, dtype=np.int64)
+        gone = np.isin(self.of, lost)
         gone[np.fromiter(texts, dtype=np.int64)] = True
         rows, of = np.unique(self.of[~gone], return_inverse=True)
-        skipped = (*self.skipped, *notes)
+        bare = np.setdiff1d(np.arange(len(self.pictures)), [*rows, *lost])
+        skipped = (*self.skipped, *notes, *(_bare(self.pictures[row]) for row in bare))
         if not rows.size:
             raise _nothing(f"no caption of {self.name} can be used", skipped)
-        left = tuple(text for text, lost in zip(self.texts, gone, strict=True) if not lost)
+        left = tuple(text for text, away in zip(self.texts, gone, strict=True) if not away)
         return replace(
             self, pictures=tuple(self.pictures[row] for row in rows), texts=left, of=of.astype(np.int64),
             skipped=skipped,
@@ -127,10 +129,14 @@ def captioned(dataset: Dataset, split: str | None = None) -> Captioned:
             texts += sorted(own)
             pictures.append(item)
         else:
-            skipped.append(Skipped(str(item.path), NO_CAPTIONS, "has no captions", "describe it, or leave it out"))
+            skipped.append(_bare(item))
     if not pictures:
         raise _nothing(f"none of the {len(items)} pictures of {dataset.name} has a caption", skipped)
     return Captioned(dataset.name, split, tuple(pictures), tuple(texts), np.array(of, dtype=np.int64), tuple(skipped))
+
+
+def _bare(item: Item) -> Skipped:
+    return Skipped(str(item.path), NO_CAPTIONS, "has no captions that can be used", "describe it, or leave it out")
 
 
 def _nothing(message: str, skipped: Iterable[Skipped]) -> DatasetError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -228,6 +229,15 @@ class Encoder:
                 f"an encoder folder has its own {', '.join(taken)}", code="encoder/files", hint="choose other names"
             )
         write_artefact(folder, FORMAT, VERSION, meta, {**files, **also})
+
+    def exported(self, expect: int, *, within: Path | None = None) -> Encoder:
+        """This encoder as it is once saved: without torch, on the runtime that is best for `expect` pictures.
+
+        `within`: the folder for what is written in passing (default: the system's own). Raises as `save`.
+        """
+        with tempfile.TemporaryDirectory(dir=within) as folder:
+            self.save(Path(folder) / "encoder")
+            return Encoder.load(Path(folder) / "encoder", expect=expect)
 
     @classmethod
     def load(cls, folder: Path, *, runtime: str = "auto", expect: int = 1000) -> Encoder:

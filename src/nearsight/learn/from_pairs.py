@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import Vectors
 from nearsight.encode.export import need_torch
-from nearsight.encode.heads import HEADS
+from nearsight.encode.heads import HEADS, with_dim
 from nearsight.encode.pooling import POOLINGS
 from nearsight.encode.text_tower import pooled_head
 from nearsight.learn.recipe import PairRecipe
@@ -40,9 +40,13 @@ _ROWS = 512
 class Sets(Protocol):
     """n sets of vectors that were taken before: the cells of pictures, the words of captions."""
 
-    width: int
-    digest: str
-    """Of the content."""
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def digest(self) -> str:
+        """Of the content."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -61,7 +65,8 @@ def pair_network(recipe: PairRecipe, pictures: int, words: int) -> Any:
     torch = need_torch("training")
 
     def side(pool: str, head: str, width: int, seed: int) -> Any:
-        return pooled_head(POOLINGS.build(pool, width=width, seed=seed), head_of(head, width, recipe.dim, seed))
+        top = HEADS.build(with_dim(head, recipe.dim), width=width, seed=seed)
+        return pooled_head(POOLINGS.build(pool, width=width, seed=seed), top)
 
     class Pair(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -78,13 +83,6 @@ def pair_network(recipe: PairRecipe, pictures: int, words: int) -> Any:
             return [head(*side) for head, side in zip(self.head.values(), sides, strict=True) if len(side[0])]
 
     return Pair()
-
-
-def head_of(address: str, width: int, dim: int, seed: int) -> Any:
-    """The head at an address, `dim` long unless the address says its own."""
-    name = address.partition("?")[0]
-    own = any(option.name == "dim" for option in HEADS.options(name)) and "dim" not in HEADS.check(address)
-    return HEADS.build(address, width=width, seed=seed, **({"dim": dim} if own else {}))
 
 
 @dataclass(frozen=True, eq=False)

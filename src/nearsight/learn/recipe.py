@@ -228,36 +228,31 @@ class PictureSide:
 class TextSide:
     """What texts become. Their words' vectors are frozen too.
 
-    words    word vectors (nearsight show texts): transformers/NAME, fasttext/FILE.bin, vectors/FILE.txt, or fasttext:
-             trained on the captions of data.train
-    idf      each word counts by how rare it is in the captions of data.train
-    longest  words of a text that are looked at
+    words  word vectors (nearsight show texts): transformers/NAME, fasttext/FILE.bin, vectors/FILE.txt, or fasttext:
+           trained on the captions of data.train
     pool, head
-             as for pictures
+           as for pictures
     """
 
     words: str = "transformers/all-MiniLM-L6-v2"
-    idf: bool = False
-    longest: int = 128
     pool: str = "mean"
     head: str = "mlp?residual=true"
-
-    def __post_init__(self) -> None:
-        require(self.longest >= 1, "text.longest is 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class PairRecipe:
     """Pictures and words in one space: two heads on frozen features, as a recipe with a table ``[text]``.
 
-    ``dim``: length of the vectors. ``loop.measure`` rsum is the sum of R@1, R@5 and R@10 both ways, in percent.
-    ``loop.batch`` counts rows: a picture with one caption is two.
+    ``dim``: length of the vectors. ``hubness``: a correction for the report (nearsight show hubness), whose bank is the
+    training split. ``loop.measure`` rsum is the sum of R@1, R@5 and R@10 both ways, in percent. ``loop.batch`` counts
+    rows: a picture with one caption is two.
     """
 
     name: str = ""
     about: str = ""
     seed: int = 0
     dim: int = 512
+    hubness: str = "none"
     data: Captioned = field(default_factory=Captioned)
     pictures: PictureSide = field(default_factory=PictureSide)
     text: TextSide = field(default_factory=TextSide)

@@ -101,6 +101,7 @@ def test_rows_are_left_out_with_what_hangs_on_them() -> None:
     assert left.ids.tolist() == [14]
     assert left.texts == ("e",)
     assert left.of.tolist() == [0]
+    assert [(event.path, event.code) for event in left.skipped] == [("1.jpg", NO_CAPTIONS)]
     with pytest.raises(DatasetError) as caught:
         made.without([0, 1], [3, 4])
     assert caught.value.code == NO_CAPTIONS

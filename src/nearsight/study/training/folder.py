@@ -6,15 +6,17 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 from nearsight.core.artefact import replace_file
 from nearsight.core.errors import WriteFailed
 from nearsight.core.events import Event
 from nearsight.learn.devices import Devices
-from nearsight.learn.fit import Fitted
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.log import Log
 from nearsight.search.store.lock import WriterLock
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -44,16 +46,16 @@ def prepared(folder: Path, recipe: str, fresh: bool) -> Iterator[None]:
 
 
 def logged(
-    work: Generator[Event | Progress | Epoch, None, Fitted], folder: Path, devices: Devices
-) -> Generator[Event | Progress | Epoch, None, Fitted]:
+    work: Generator[Event | Progress | Epoch, None, T], folder: Path, devices: Devices
+) -> Generator[Event | Progress | Epoch, None, T]:
     """`work`, with its numbers written down as they come; events are told by the first process."""
     with closing(work), Log(folder) if devices.first else nullcontext() as log:
         while True:
             try:
                 event = next(work)
             except StopIteration as end:
-                fitted: Fitted = end.value
-                return fitted
+                found: T = end.value
+                return found
             if log is not None:
                 log.see(event)
             if devices.first:
