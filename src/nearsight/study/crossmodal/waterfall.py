@@ -134,9 +134,9 @@ def waterfall(
 ) -> Generator[Event | Progress | Epoch, None, Waterfall]:
     """Train every stage with every seed from features that are taken once, and write waterfall.json into `folder`.
 
-    The first row is the report's recipe at our size on the features that ours has (the packed MobileNetV2, MiniLM's last
-    layer), so that no row but those that say so changes what the heads are given. `overrides` are assignments for all
-    rows. Raises what `Trials.run` raises.
+    The first row is the report's recipe at our size on the features that ours has (the packed MobileNetV2, MiniLM's
+    last layer), so that no row but those that say so changes what the heads are given. `overrides` are assignments for
+    all rows. Raises what `Trials.run` raises.
     """
     trials = trials or Trials(folder, device=device)
     ours = settings.override(recipes.of_pairs(recipes.read(OURS)), overrides)
