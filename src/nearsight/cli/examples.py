@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,29 +68,33 @@ def understood(
     """The examples that these are, those in `minus` with weight -1.
 
     `wanted` and `minus` may be pictures or words: what is the name of a file is a picture; what only looks like one
-    (it ends as pictures do, or has a separator in it) is an error; anything else is words. Raises QueryError (code
-    ``query/empty`` for nothing to look for, ``query/options``), PictureError, and EncoderError (code
+    (it ends as pictures do, or has a separator in it) is an error; anything else is words. Words that stand beside each
+    other in `wanted` are one text: nobody needs quotation marks for a sentence. Raises QueryError (code ``query/empty``
+    for nothing to look for, ``query/options``, ``query/words``), PictureError, and EncoderError (code
     ``encoder/no-text``) for words where the collection cannot be searched by them.
     """
     if [*wanted, *pictures, *minus].count(STDIN) > 1:
         raise QueryError("stdin holds one picture: '-' stands once", code="query/options")
-    found = [*_guessed(kept, wanted, 1.0), *(_words(kept, text) for text in texts), *map(_picture, pictures)]
+    found: list[Example] = []
+    for is_picture, beside in groupby(wanted, lambda text: _is_picture(kept, text)):
+        some = list(beside)
+        found += map(_picture, some) if is_picture else [_words(kept, " ".join(some))]
+    found += [*(_words(kept, text) for text in texts), *map(_picture, pictures)]
     found += [Example(str(key), ITEM, key) for key in keys]
     if not found:
         hint = "name a picture, '-' for stdin, words, or --key N"
         raise QueryError("nothing to look for", code="query/empty", hint=hint)
-    return [*found, *_guessed(kept, minus, -1.0)]
+    found += [_picture(text, -1.0) if _is_picture(kept, text) else _words(kept, text, -1.0) for text in minus]
+    return found
 
 
-def _guessed(kept: Collection, given: Sequence[str], weight: float) -> Iterator[Example]:
-    for text in given:
-        if text == STDIN or _is_there(text):
-            yield _picture(text, weight)
-        elif _looks_like_a_path(text):
-            hint = "check the path" + ("; if these are words: --text WORDS" if "text" in kept.modalities else "")
-            raise PictureError(f"there is no picture {_short(text)}", code="picture/vanished", hint=hint)
-        else:
-            yield _words(kept, text, weight)
+def _is_picture(kept: Collection, text: str) -> bool:
+    if text == STDIN or _is_there(text):
+        return True
+    if _looks_like_a_path(text):
+        hint = "check the path" + ("; if these are words: --text WORDS" if "text" in kept.modalities else "")
+        raise PictureError(f"there is no picture {_short(text)}", code="picture/vanished", hint=hint)
+    return False
 
 
 def _picture(text: str, weight: float = 1.0) -> Example:

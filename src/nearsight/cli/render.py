@@ -32,6 +32,7 @@ _DOING = {
     "engine": "building the engine",
     "fit": "learning from a sample",
     "queries": "measuring",
+    "captions encoded": "encoding captions",
     "queries searched": "searching",
 }
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}

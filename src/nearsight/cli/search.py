@@ -36,7 +36,8 @@ def run(
         typer.Argument(
             metavar="PICTURE|WORDS",
             help="What to look for, all of it taken together. The name of a file is a picture, '-' reads one from "
-            "stdin; anything else is words, where the collection's encoder has them.",
+            "stdin; anything else is words, where the collection's encoder has them, and words beside each other are "
+            "one text.",
             show_default=False,
         ),
     ] = None,

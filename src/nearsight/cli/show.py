@@ -20,6 +20,7 @@ nearsight show ~/Pictures"""
 
 CATALOGUES = {
     "encoders": ("nearsight.encode.encoder", "TOWERS", "what makes vectors of pictures (index --encoder)"),
+    "words": ("nearsight.encode.texts", "TEXTS", "what looks up the words of a text"),
     "poolings": ("nearsight.encode.pooling", "POOLINGS", "what makes one vector of a feature map, or of any set"),
     "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),

@@ -214,4 +214,4 @@ def address_of(library: str, variant: str, build: Callable[..., Any], options: M
     """The address that gives `options` to `build` again, defaults left out."""
     usual = inspect.signature(build).parameters
     said = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in options.items() if v != usual[k].default]
-    return f"{library}/{variant}" + (f"?{'&'.join(said)}" if said else "")
+    return (f"{library}/{variant}" if variant else library) + (f"?{'&'.join(said)}" if said else "")

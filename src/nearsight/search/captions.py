@@ -85,9 +85,6 @@ class Captions:
         self._complete: _Listed | None = None
         self._engine: tuple[_Listed, _Table, Engine] | None = None
 
-    def __len__(self) -> int:
-        return len(self._now().texts)
-
     def missing(self) -> list[str]:
         """Texts that stand on items and are not encoded yet, each once."""
         with self._lock:
@@ -129,7 +126,7 @@ class Captions:
         """The k captions nearest to a query, best first; ties by the item's key, then in the order of its captions."""
         if k < 1:
             raise QueryError(f"k must be at least 1, not {k}")
-        if not len(self):
+        if not self._now().texts:
             raise QueryError(
                 "no item of this collection has a caption",
                 code="query/captions",

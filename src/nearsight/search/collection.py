@@ -335,6 +335,8 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
         snapshot = self.store.snapshot()
+        with self.store.reading() as catalogue:
+            captions = catalogue.one("SELECT sum(json_array_length(captions)) FROM item WHERE captions != '[]'")
         return {
             "items": len(snapshot),
             "dead": int(snapshot.alive.size - len(snapshot)),
@@ -344,7 +346,7 @@ class Collection:
             "dtype": self.store.shape.dtype.name,
             "encoder": self.store.manifest["encoder"],
             "modalities": list(self.modalities),
-            "captions": len(self._captions),
+            "captions": captions or 0,
             "fingerprint": self.fingerprint,
             "engine": self.engine,
             "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),

@@ -86,8 +86,8 @@ def encoding(
         hashes = yield from hashing(items, pictures, pool)
         place = None
         if cache_folder is not None:
-            place = cache_folder / _name(encoder.spec.fingerprint, [str(found) for found in hashes])
-            kept = _load(place)
+            place = cache_folder / vectors_name(encoder.spec.fingerprint, [str(found) for found in hashes])
+            kept = load_vectors(place)
             if kept is not None:
                 usable, vectors = kept
                 lost = [(item, found) for item, found, fine in zip(items, hashes, usable, strict=True) if not fine]
@@ -111,10 +111,7 @@ def encoding(
             yield Step("pictures encoded", begin, len(items))
     vectors = np.concatenate(parts)
     if place is not None:
-        files = {"vectors.npy": npy(vectors), "usable.npy": npy(usable)}
-        with contextlib.suppress(OSError, WriteFailed):  # a folder that cannot be written: the next run encodes again
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_artefact(place, FORMAT, VERSION, {"fingerprint": encoder.spec.fingerprint}, files)
+        keep_vectors(place, encoder.spec.fingerprint, usable, vectors)
     return _encodings(items, hashes, usable, vectors, skipped, cached=False)
 
 
@@ -201,12 +198,14 @@ def _skipped(item: Item, error: PictureError) -> Skipped:
     return Skipped(str(item.path), error.code, error.message, error.hint)
 
 
-def _name(fingerprint: str, hashes: Sequence[str]) -> str:
+def vectors_name(fingerprint: str, hashes: Sequence[str]) -> str:
+    """The folder, in a cache, of the vectors that an encoder makes of what has these hashes."""
     return f"{fingerprint[:16]}-{hashlib.sha256(chr(10).join([fingerprint, *hashes]).encode()).hexdigest()[:32]}"
 
 
-def _load(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
-    """What the cache holds; None where it holds nothing, or nothing that can be trusted: then it is made again."""
+def load_vectors(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
+    """(which things have a vector, their vectors) as a cache holds them; None where it holds nothing, or nothing that
+    can be trusted: then it is made again."""
     try:
         read_artefact(place, FORMAT, VERSION)
     except (NotACollection, FormatError, Damaged):
@@ -214,6 +213,14 @@ def _load(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
     usable: NDArray[np.bool_] = np.load(place / "usable.npy", allow_pickle=False)
     vectors: Vectors = np.load(place / "vectors.npy", allow_pickle=False)
     return usable, vectors
+
+
+def keep_vectors(place: Path, fingerprint: str, usable: NDArray[np.bool_], vectors: Vectors) -> None:
+    """What `load_vectors` takes back. A folder that cannot be written keeps nothing: the next run encodes again."""
+    files = {"vectors.npy": npy(vectors), "usable.npy": npy(usable)}
+    with contextlib.suppress(OSError, WriteFailed):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_artefact(place, FORMAT, VERSION, {"fingerprint": fingerprint}, files)
 
 
 def npy(array: NDArray[Any]) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -280,3 +282,41 @@ def test_half_precision_is_kept_as_pictures_are(tmp_path: Path) -> None:
         assert np.load(kept.folder / "captions" / "vectors.npy").dtype == np.float16
     with Collection.open(tmp_path / "half", read_only=True) as again:
         assert again.search_captions(Query.words("red"), 6) == before
+
+
+def test_repair_takes_a_damaged_table_away(collection: Collection) -> None:
+    before = collection.search_captions(1, 6)
+    collection.close()
+    (collection.folder / "captions" / "texts.json").write_bytes(b"{}")
+    list(Collection.repair(collection.folder))
+    assert not (collection.folder / "captions").exists()
+    with Collection.open(collection.folder) as again:
+        assert again.search_captions(1, 6) == before
+
+
+def test_readers_meet_one_generation_while_captions_change(collection: Collection) -> None:
+    """Every caption that is found stands on its item then, and its score is its own."""
+    collection.search_captions(1, 1)
+    query = Query.words("red")
+    wanted = collection.vector(query).astype(np.float64)
+    words = FakeWords()
+    stop, wrong, looks = threading.Event(), [], [0]
+
+    def look() -> None:
+        with Collection.open(collection.folder, read_only=True) as reader:
+            while not stop.is_set():
+                looks[0] += 1
+                for match in reader.search_captions(query, 50):
+                    true = float(unit(words.forward([match.caption]))[0].astype(np.float64) @ wanted)
+                    if abs(true - match.score) > 1e-6 or match.caption not in match.item.captions:
+                        wrong.append(match)
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(look)
+        for number in range(25):
+            collection.annotate(1 + number % 3, captions=["green " * (number % 5) + "red", f"blue {number}"])
+            list(collection.encode_captions())
+        stop.set()
+        reading.result()
+    assert wrong == []
+    assert looks[0] > 2

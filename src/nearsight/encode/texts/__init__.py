@@ -63,6 +63,10 @@ class Words(Protocol):
         """Learn what must be learned from texts, those of the training split only; a no-op elsewhere."""
         ...
 
+    def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The words that `sets` would give a vector each, without these."""
+        ...
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         """One set a text; empty (0, width) where nothing in it is known.
 

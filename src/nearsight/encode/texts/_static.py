@@ -157,6 +157,9 @@ class StaticWords:
         if self._learn is not None:
             self._table = self._learn(texts)
 
+    def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        return [found.words for found in self.sets(texts)]
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         table = self._fitted()
         return [table.look_up(tokens(text, self.longest)) for text in texts]

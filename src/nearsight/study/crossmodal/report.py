@@ -28,7 +28,7 @@ from nearsight.measure.crossmodal import SUMMED, cut
 from nearsight.measure.intervals import SAMPLES, bootstrap_groups
 from nearsight.measure.judged import Floats, Ints
 from nearsight.measure.protocol import require_comparable
-from nearsight.study.report import Change, Report, Row, place, share
+from nearsight.study.report import Change, Report, Row, many_from_json, place, share
 
 FORMAT = "nearsight-both-ways"
 VERSION = 1
@@ -148,6 +148,17 @@ class CrossReport:
             f"{self.to_texts.queries:,} pictures and {self.to_images.queries:,} captions, "
             f"{len(self.to_texts.skipped):,} skipped"
         )
+
+
+def any_from_json(text: str) -> list[Report] | list[CrossReport]:
+    """What `many_to_json` or a report's ``to_json`` gave: reports of one kind. Raises FormatError."""
+    try:
+        body = json.loads(text)
+        some = body if isinstance(body, list) else [body]
+        both = bool(some) and some[0]["format"] == FORMAT
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return many_from_json(text)  # which says what is wrong
+    return [CrossReport.from_json(json.dumps(one)) for one in some] if both else many_from_json(text)
 
 
 def compare_both(

@@ -118,7 +118,7 @@ def train_pairs(
         work = learn(recipe, data, folder=folder / "checkpoint", devices=devices)
         learned = yield from logged(work, folder, devices)
         encoder = finished(recipe, learned)
-        spec = encoder.spec if encoder is not None else _spec(recipe, learned)
+        spec = encoder.spec if encoder is not None else unsaved(recipe, learned)
         report = corrected = None
         facts = facts_of(recipe, learned)
         if data.test is not None:
@@ -144,10 +144,10 @@ def train_pairs(
 
 
 def measured(
-    recipe: PairRecipe, learned: Learned, spec: EncoderSpec
+    recipe: PairRecipe, learned: Learned, spec: EncoderSpec, *, dim: int | None = None
 ) -> Generator[Event, None, tuple[CrossReport, CrossReport | None]]:
     """The test split both ways: as the vectors are, and with the recipe's hubness correction, whose bank is the
-    training split.
+    training split. `dim`: only so much of the vectors' beginnings.
 
     Raises TrainingError (code ``training/no-direction``) for vectors that are zero.
     """
@@ -156,7 +156,7 @@ def measured(
     if test is None:
         raise InputError("the recipe names no test split", code="recipe/data", hint="data.test")
     try:
-        asked = test.bank(learned.vectors(test))
+        asked = test.bank(learned.vectors(test)[:, :dim])
         given: dict[str, Any] = {
             "encoder": (spec.address, spec.fingerprint),
             "seeds": {"training": recipe.seed},
@@ -165,7 +165,7 @@ def measured(
         plain = yield from judging(asked.images, asked.texts, test.relation, **given)
         if recipe.hubness == NONE:
             return plain, None
-        bank = data.train.bank(learned.vectors(data.train))
+        bank = data.train.bank(learned.vectors(data.train)[:, :dim])
     except InputError as error:
         if error.code != "vectors":
             raise
@@ -200,7 +200,7 @@ def finished(recipe: PairRecipe, learned: Learned) -> Encoder | None:
     return Encoder(tower, text)
 
 
-def _spec(recipe: PairRecipe, learned: Learned) -> EncoderSpec:
+def unsaved(recipe: PairRecipe, learned: Learned) -> EncoderSpec:
     """What was measured where no encoder is saved: by its recipe and data."""
     identity = {"recipe": settings.write(recipe), "data": learned.data.train.source.digest}
     address = f"{learned.data.pictures.address} | {learned.data.words.address}"
