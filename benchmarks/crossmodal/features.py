@@ -34,8 +34,8 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     with tempfile.TemporaryDirectory(dir=runs) as name:
         place = Path(name)
         every = captioned(load(f"karpathy/{listing.name}", listing.parent))
-        pictures, texts = every.pictures[: 300 if quick else None], every.texts[: 1500 if quick else None]
-        _beside_indexing(results, weights, pictures[: 300 if quick else SOME], place, repeats=2 if quick else REPEATS)
+        pictures, texts = every.pictures[: 100 if quick else None], every.texts[: 500 if quick else None]
+        _beside_indexing(results, weights, pictures[:SOME], place, repeats=2 if quick else REPEATS)
 
         def grid() -> Generator[Event, None, Features]:
             return picture_features(pictures, _source(weights, "&pool=cells"), folder=place / "f")
