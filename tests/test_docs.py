@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from fake_words import WORDS, install, noise, two_towers
+from nearsight import Collection
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference, rewritten
 from nearsight.core.registry import Catalogue
@@ -20,6 +22,7 @@ from nearsight.learn.miners import MINERS
 from nearsight.learn.recipe import Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
+from nearsight.search.sync import Annotation
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
@@ -83,6 +86,25 @@ def test_every_finding_of_the_doctor_is_documented() -> None:
     codes = set(re.findall(r'"(doctor/[a-z-]+)"', Path(doctor.__file__).read_text(encoding="utf-8")))
     assert len(codes) >= 8
     assert codes == set(re.findall(r"^\| `(doctor/[a-z-]+)` \|", page, re.MULTILINE))
+
+
+def test_the_python_of_words_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "products").mkdir()
+    for name, colour in WORDS.items():
+        noise(colour, 1).save(tmp_path / "products" / f"{name}.png")
+    noise(WORDS["red"], 2).save("lamp.jpg")
+    with Collection.create(tmp_path / "shop.ns", two_towers()) as shop:
+        list(shop.sync(tmp_path / "products", annotate=lambda path: Annotation(captions=(f"one {path.stem}",))))
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "words.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "words.md", "exec"), {})
+    by_words, _, _, mixed, caption, *_ = capsys.readouterr().out.splitlines()
+    assert by_words.endswith("red.png")
+    assert mixed.endswith("green.png")
+    assert "one red" in caption
 
 
 def test_the_readmes_python_runs_as_it_stands(

@@ -8,6 +8,7 @@ import sys
 import nearsight
 
 FACE = [
+    "CaptionMatch",
     "Collection",
     "Encoder",
     "Filter",
@@ -16,6 +17,7 @@ FACE = [
     "Match",
     "NearsightError",
     "Query",
+    "Text",
     "__version__",
     "create",
 ]

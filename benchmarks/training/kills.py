@@ -18,6 +18,7 @@ from pathlib import Path
 from nearsight.data.datasets import load
 from nearsight.encode.trainable import trainable
 from nearsight.learn.fit import fit
+from nearsight.learn.from_pictures import FromPictures
 from nearsight.learn.pictures import proven
 from nearsight.learn.recipe import Goal, Loop, Recipe
 
@@ -35,7 +36,8 @@ network = trainable("small_cnn/modern?size=32&dropout=0.1", "", 0)
 items = load("drawn?n=160&size=64", Path(sys.argv[2])).items
 pictures = drain(proven(items, side=32, cache_mb=100, workers=2))
 print("on" if place.exists() else "new", flush=True)
-found = drain(fit(network.module, network.dim, network.preprocess, pictures, recipe, folder=place))
+source = FromPictures(pictures, network.preprocess, recipe.augment, recipe.loop.workers)
+found = drain(fit(network.module, network.dim, source, recipe, folder=place))
 digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in found.network.state_dict().values())).hexdigest()
 print(digest, len(found.history), flush=True)
 """

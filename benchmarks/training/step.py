@@ -56,6 +56,7 @@ def _network() -> Any:
 def _ours(pixels: Any, labels: Any) -> Callable[[int], None]:
     import torch
 
+    from nearsight.encode.export import pixel_network
     from nearsight.learn.devices import Devices
     from nearsight.learn.doctor import Doctor
     from nearsight.learn.objective import objective
@@ -66,7 +67,7 @@ def _ours(pixels: Any, labels: Any) -> Callable[[int], None]:
     loss = f"normalised_softmax?temperature={TEMPERATURE}"
     recipe = Recipe(objective=Goal(loss=loss), loop=Loop(precision="fp32", lr=1e-3, batch=BATCH))
     parts = objective(loss, classes=CLASSES, dim=found.dim, seed=0)
-    learner = Learner(found.module, found.preprocess, parts, recipe, Devices("fp32", "cpu"))
+    learner = Learner(pixel_network(found.module, found.preprocess), parts, recipe, Devices("fp32", "cpu"))
     doctor, items = Doctor(parts.loss), torch.arange(BATCH)
     learner.training()
 

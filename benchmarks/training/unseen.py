@@ -25,7 +25,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     os.environ.setdefault("NEARSIGHT_DATA", str(root.parent))
     for half in HALVES[:1] if quick else HALVES:
         changed = [f"data.seed={half}", *(QUICK if quick else ())]
-        recipe = override(recipes.read("modern/unseen"), changed)
+        recipe = override(recipes.of_pictures(recipes.read("modern/unseen")), changed)
         work = train(recipe, runs / f"unseen-{half}", maps=False)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Find pictures by looking: train a descriptor on your own images, index them, search them, measure it."""
+"""Find pictures by looking or by words: train a descriptor on your own images, index them, search them, measure it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nearsight.core.arrays import Hits
     from nearsight.core.errors import NearsightError
-    from nearsight.core.items import Item, Match
+    from nearsight.core.items import CaptionMatch, Item, Match
     from nearsight.encode import Encoder, create
     from nearsight.search.collection import Collection
-    from nearsight.search.query import Filter, Query
+    from nearsight.search.query import Filter, Query, Text
 
 __version__ = "0.1.0"
 
 # Names are looked up when they are used: `nearsight --help` and `import nearsight` wait for neither numpy nor FAISS.
 _HOMES = {
+    "CaptionMatch": "nearsight.core.items",
     "Collection": "nearsight.search.collection",
     "Encoder": "nearsight.encode",
     "Filter": "nearsight.search.query",
@@ -25,10 +26,12 @@ _HOMES = {
     "Match": "nearsight.core.items",
     "NearsightError": "nearsight.core.errors",
     "Query": "nearsight.search.query",
+    "Text": "nearsight.search.query",
     "create": "nearsight.encode",
 }
 
 __all__ = [
+    "CaptionMatch",
     "Collection",
     "Encoder",
     "Filter",
@@ -37,6 +40,7 @@ __all__ = [
     "Match",
     "NearsightError",
     "Query",
+    "Text",
     "__version__",
     "create",
 ]

@@ -58,6 +58,12 @@ def infonce(rows: Rows, loss: Any) -> float:
     return mean(values)
 
 
+def sigmoid(rows: Rows, loss: Any) -> float:
+    judged = [row for row in rows if any(mark for _, mark in row)]
+    total = sum(log1p(exp(-s if mark == "+" else s)) for row in judged for s, mark in row if mark)
+    return total / max(1, len(judged))
+
+
 def supcon(rows: Rows, loss: Any) -> float:
     values = []
     for row in rows:
@@ -155,6 +161,6 @@ NAIVE: dict[str, Callable[[Rows, Any], float]] = {
     f.__name__: f
     for f in (
         contrastive, triplet, infonce, supcon, multi_similarity, smooth_ap, normalised_softmax, cross_entropy, arcface,
-        proxy_anchor,
+        proxy_anchor, sigmoid,
     )
 }  # fmt: skip

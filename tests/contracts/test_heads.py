@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from nearsight.core.errors import InputError, MissingExtra
+from nearsight.core.registry import Address
 from nearsight.encode import Encoder
 from nearsight.encode.heads import HEADS
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.torch
 VARIANTS = {
     "linear": ["dim=7&bias=false"],
     "mlp": ["dim=7&hidden=11&residual=true", "dim=9&layers=3&activation=relu&norm=false&last=true&dropout=0.5",
-            "dim=9&layers=1"],
+            "dim=9&layers=1", "dim=7&power=0.5&standardise=true&input_dropout=0.3&residual=true"],
+    "pooled": ["members=3&pool=max", "members=9", "members=3&pool=gpo"],
     "whiten": ["dim=4"],
 }  # fmt: skip
 ADDRESSES = [
@@ -47,8 +49,9 @@ def drawn(rows: int) -> Any:
 def test_it_says_how_many_dimensions_it_gives(address: str) -> None:
     head = made(address).eval()
     assert head(drawn(5)).shape == (5, head.dim)
-    wanted = HEADS.module(address.partition("?")[0]).build(width=WIDTH, seed=0).dim
-    assert head.dim == (int(address.split("dim=")[1].split("&")[0]) if "dim=" in address else wanted)
+    options = Address.parse(address).options
+    usual = HEADS.module(address.partition("?")[0]).build(width=WIDTH, seed=0).dim
+    assert head.dim == int(options.get("dim", usual)) // int(options.get("members", 1))
 
 
 def test_the_seed_decides_and_the_program_s_randomness_is_left_alone(address: str) -> None:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.torch
 
 VARIANTS = {
     "drawn": ["size=3"],
+    "opposite": ["direction=image_to_text", "direction=text_to_image", "temperature=0.1&bias=-3"],
     "memory": ["size=5", "size=16", "size=20&after=1"],
     "proxies": ["centres=3", "bias=true&centres=2"],
 }
@@ -70,6 +71,11 @@ def truth(address: str, seen: list[tuple[Any, Any, Any]]) -> tuple[list[list[str
         for j, (theirs, other) in enumerate(columns):
             group = int(settings.get("size", 2))
             apart = name == "drawn" and (i // group != j // group or i % group != 0)
+            if name == "opposite":  # the first row of a label is its picture
+                picture, theirs_too = (labels.tolist().index(x) == at for x, at in ((label, i), (theirs, j)))
+                way = settings.get("direction", "both")
+                apart = picture == theirs_too or (way == "image_to_text" and not picture)
+                apart = apart or (way == "text_to_image" and picture)
             row.append("" if apart or i == j or item == other else "+" if label == theirs else "-")
         marks.append(row)
     return marks, len(columns)

@@ -25,6 +25,11 @@ def counts(ran: Ran) -> dict[str, int]:
     return {name: last[name] for name in ("items", "added", "unchanged", "updated", "moved", "dropped", "skipped")}
 
 
+def answers(out: str) -> list[dict[str, object]]:
+    """JSON lines without what was asked."""
+    return [{name: value for name, value in json.loads(line).items() if name != "query"} for line in out.splitlines()]
+
+
 def test_a_second_run_does_nothing_and_a_third_only_what_changed(run: Run, pictures: Path) -> None:
     first = run("index", pictures, "--json")
     assert first.code == 0
@@ -74,6 +79,7 @@ def test_search_finds_the_collection_above_the_working_folder(
     assert hits[0] | {"key": 0} == {
         "rank": 1, "score": 1.0, "key": 0, "path": str(pictures.resolve() / "red" / "red_1.jpg"), "label": "red",
         "captions": [], "fields": {}, "self": True,
+        "query": [{"as": "picture", "given": "red_1.jpg", "weight": 1.0}],
     }  # fmt: skip
     assert [hit["self"] for hit in hits[1:]] == [False] * 3
     scores = [hit["score"] for hit in hits]
@@ -130,10 +136,11 @@ def test_examples_by_key_by_stdin_several_and_minus(run: Run, pictures: Path) ->
     red, green = pictures / "red" / "red_0.jpg", pictures / "green" / "green_0.jpg"
     found = json.loads(run("search", red, "-c", pictures, "--json").out.splitlines()[0])
     by_key = run("search", "--key", found["key"], "-c", pictures, "-k", 5, "--json").out
-    assert by_key == run("search", red, "-c", pictures, "-k", 5, "--json").out
+    assert answers(by_key) == answers(run("search", red, "-c", pictures, "-k", 5, "--json").out)
+    assert json.loads(by_key.splitlines()[0])["query"] == [{"as": "item", "given": str(found["key"]), "weight": 1.0}]
     with spawn("search", "-", "-c", pictures, "-k", 5, "--json") as process:
         out, err = process.communicate(red.read_bytes(), timeout=60)
-    assert (out.decode().replace(os.linesep, "\n"), err) == (by_key, b"")
+    assert (answers(out.decode()), err) == (answers(by_key), b"")
     both = [json.loads(line) for line in run("search", red, green, "-c", pictures, "--json").out.splitlines()]
     assert {hit["label"] for hit in both[: 2 * EACH]} == {"red", "green"}
     less = [

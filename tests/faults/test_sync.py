@@ -243,3 +243,18 @@ def test_inodes_and_devices_may_have_all_64_bits(
     looked = difference.Difference(store.store, pictures)
     list(looked.walk(follow_links=False))
     assert [job.path for job in looked.jobs()] == [b"0.png"]
+
+
+def test_only_what_is_wanted_is_in_and_the_rest_is_as_good_as_gone(synced: Collection, pictures: Path) -> None:
+    paths = sorted(os.fsdecode(path) for (path,) in synced.store.catalogue.all("SELECT path FROM item"))
+    told: list[Path] = []
+
+    def only(path: Path) -> bool:
+        told.append(path)
+        return str(path) in paths[:9]
+
+    assert counts(synced, pictures, only=only)["dropped"] == 3
+    assert {str(path) for path in told} >= set(paths), "relative paths"
+    assert sorted(by_path(synced)) == paths[:9]
+    assert counts(synced, pictures, only=only)["unchanged"] == 9
+    assert counts(synced, pictures)["added"] == 3

@@ -42,7 +42,8 @@ EXIT_CODES = {
 
 app = typer.Typer(
     name="nearsight",
-    help="Find pictures by looking: index a folder, search it by picture, measure how good the answers are.",
+    help="Find pictures by looking: index a folder, search it by picture or by words, measure how good the answers "
+    "are.",
     epilog="Start with: nearsight index PICTURES, then, in that folder, nearsight search PICTURE. "
     "Or see it work: nearsight demo.",
     add_completion=False,

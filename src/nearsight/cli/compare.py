@@ -118,10 +118,11 @@ def run(
     keep_freed_memory()
     from nearsight.study.comparing.compare import Tried, compare
     from nearsight.study.comparing.contenders import Contender, search_named
+    from nearsight.study.recipes import of_pictures
 
     flags = ("data", "root", "tower", "head", "epochs", "batch", "lr", "seed")
     given = {key: value for key, value in locals().items() if key in flags and value is not None}
-    chosen = resolved(recipe, given, settings or [])
+    chosen = of_pictures(resolved(recipe, given, settings or []))
     wanted = [Contender(one) for one in loss or []] + [Contender.parse(one) for one in contender or []]
     skipped: dict[str, Skipped] = {}
 

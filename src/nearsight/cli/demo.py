@@ -10,6 +10,7 @@ import typer
 
 from nearsight.cli import render
 from nearsight.cli.eval import finished, overview
+from nearsight.cli.examples import PICTURE, Example
 from nearsight.cli.index import make
 from nearsight.cli.search import draw, save
 from nearsight.core.errors import MissingExtra
@@ -108,7 +109,7 @@ def _search(folder: Path, place: Path, picture: Path) -> None:
     with Collection.open(place, read_only=True) as kept:
         own = set(kept.twins(content))
         matches = [match for match in kept.search(content, 10) if match.item.key not in own][:9]
-        sheet = draw(kept, [(picture.name, content)], [], own, matches)
+        sheet = draw(kept, [Example(picture.name, PICTURE, content)], own, matches)
     file = folder / "sheet.png"
     save(sheet, file)
     render.out(f"Try: nearsight search {render.shown(picture)} -c {render.shown(place)}")

@@ -1,24 +1,29 @@
-"""``nearsight eval``: how good the answers are, on the labels of a collection or on a data set."""
+"""``nearsight eval``: how good the answers are, on a collection's labels, or on a data set's labels or captions."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from nearsight.cli import places, render
+from nearsight.cli import both_ways, places, render, reports
 from nearsight.cli.index import skipped_table
-from nearsight.core.errors import FormatError, InputError, WriteFailed
+from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Skipped
 
 if TYPE_CHECKING:
-    from nearsight.study.report import Change, Report
+    from nearsight.data.datasets import Dataset
+    from nearsight.study.crossmodal.report import CrossReport
+    from nearsight.study.report import Report
+
+T = TypeVar("T")
 
 EXAMPLES = """nearsight eval ~/Pictures --json before.json
 nearsight eval ~/Pictures --against before.json
-nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32"""
+nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32
+nearsight eval --data karpathy/flickr8k -e two-towers/encoder --hubness csls --html captions.html"""
 
 _ENCODER = "colour"
 
@@ -82,7 +87,8 @@ def run(
             "--protocol",
             metavar="RULE",
             help="With --data: 'test->train' (one split searches another), test-loo (leave one out in a split), loo "
-            "(all). Repeatable. Default: test->train where there are such splits, else loo.",
+            "(all). 'image->text' or 'text->image' measures captions, both ways at once. Repeatable. Default: "
+            "test->train where there are such splits, else loo; captions where there are no labels.",
             show_default=False,
         ),
     ] = None,
@@ -92,6 +98,43 @@ def run(
             "--metric",
             metavar="ADDRESS",
             help="What to measure (nearsight show metrics), the main one first; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Whose captions to measure; 'test' unless told, or all where there is none.",
+            show_default=False,
+        ),
+    ] = None,
+    hubness: Annotated[
+        str | None,
+        typer.Option(
+            "--hubness",
+            metavar="ADDRESS",
+            help="For captions: hold back what everything finds (nearsight show hubness): csls, qb_norm.",
+            show_default=False,
+        ),
+    ] = None,
+    bank: Annotated[
+        str | None,
+        typer.Option(
+            "--bank",
+            metavar="SPLIT",
+            help="Whose pictures and captions --hubness looks at; 'train' unless told.",
+            show_default=False,
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=1,
+            metavar="N",
+            help="For captions: the mean of N parts that are searched by themselves (COCO 1K: 5 of its 5,000).",
             show_default=False,
         ),
     ] = None,
@@ -131,36 +174,37 @@ def run(
     """
     if collection is not None and data is not None:
         raise InputError("a collection and --data are two things to measure", code="eval/what", hint="take one")
+    captions = both_ways.Options(split, hubness, bank, folds)
     if data is None:
-        for option, given in (("--encoder", encoder), ("--protocol", protocol), ("--root", root)):
+        for option, given in (("--encoder", encoder), ("--protocol", protocol), ("--root", root), *captions.given()):
             if given:
                 raise InputError(
                     f"{option} goes with --data; a collection has its own", code="eval/what", hint=f"leave {option} out"
                 )
+    found: Sequence[Report | CrossReport]
     if collection is not None and collection.is_file():
-        reports = _load(collection)
+        found = reports.load(collection)
     else:
         metrics, engines = _metrics(metric), engine or ["exact"]
         if data is None:
-            reports = list(_on_collection(places.find(collection), engines, metrics, candidates))
+            found = list(_on_collection(places.find(collection), engines, metrics, candidates))
         else:
-            reports = list(
-                _on_data(data, root, encoder or [_ENCODER], protocol or [], engines, metrics, candidates, cache)
-            )
-    if html is not None and len(reports) > 1:
-        raise InputError(f"--html draws one report, and these are {len(reports)}", code="eval/html")
+            dataset, encoders = _dataset(data, root), encoder or [_ENCODER]
+            if captions.asked(dataset, protocol or []):
+                both_ways.refuse({"--engine": engine, "--candidates": candidates, "--metric": metric})
+                found = list(_on_captions(dataset, encoders, captions, cache))
+            else:
+                found = list(_on_data(dataset, encoders, protocol or [], engines, metrics, candidates, cache))
+    if html is not None and len(found) > 1:
+        raise InputError(f"--html draws one report, and these are {len(found)}", code="eval/html")
     if str(as_json) != "-":
-        _print(reports)
+        _print(found)
     if as_json is not None:
-        _save(as_json, reports)
+        reports.save(as_json, found)
     if html is not None:
-        from nearsight.study.pages.report import write_page
-        from nearsight.study.pictures import Pictures
-
-        write_page(reports[0], html, Pictures.default())
-        render.note(f"Page: {render.shown(html)}")
+        _draw(found[0], html)
     if against is not None:
-        _compare(_load(against), reports, against, varying or [])
+        reports.compare(against, found, varying or [])
 
 
 # measuring
@@ -186,9 +230,24 @@ def _on_collection(
             yield finished(run_collection(kept, engine=engine, candidates=candidates, metrics=metrics, name=name))
 
 
+def _dataset(data: str, root: Path | None) -> Dataset:
+    from nearsight.data.datasets import load
+
+    dataset = load(data, root)
+    if dataset.skipped:
+        render.warn(f"{len(dataset.skipped):,} left out of {dataset.name}, the first: {dataset.skipped[0].why}")
+    return dataset
+
+
+def _vectors(cache: bool) -> Path | None:
+    """Where vectors of data sets are kept."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("nearsight", appauthor=False) / "vectors" if cache else None
+
+
 def _on_data(
-    data: str,
-    root: Path | None,
+    dataset: Dataset,
     encoders: list[str],
     protocols: list[str],
     engines: list[str],
@@ -196,17 +255,10 @@ def _on_data(
     candidates: int | None,
     cache: bool,
 ) -> Iterator[Report]:
-    import platformdirs
-
-    from nearsight.data.datasets import load
     from nearsight.encode import create
     from nearsight.study.fitting import fit_on
     from nearsight.study.run import run as study
 
-    kept = platformdirs.user_cache_path("nearsight", appauthor=False) / "vectors" if cache else None
-    dataset = load(data, root)
-    if dataset.skipped:
-        render.warn(f"{len(dataset.skipped):,} left out of {dataset.name}, the first: {dataset.skipped[0].why}")
     chosen = protocols or (["test->train"] if {"test", "train"} <= set(dataset.splits) else ["loo"])
     benchmarks = [dataset.benchmark(one) for one in chosen]
     for address in encoders:
@@ -222,13 +274,23 @@ def _on_data(
                         engine=engine,
                         candidates=candidates,
                         metrics=metrics,
-                        cache_folder=kept,
+                        cache_folder=_vectors(cache),
                         transductive=learned,
                     )
                 )
 
 
-def finished(work: Generator[Event, None, Report]) -> Report:
+def _on_captions(
+    dataset: Dataset, encoders: list[str], options: both_ways.Options, cache: bool
+) -> Iterator[CrossReport]:
+    from nearsight.encode import create
+
+    for address in encoders:
+        made = create(address).use("auto", expect=len(dataset.items))
+        yield finished(options.measure(dataset, made, _vectors(cache)))
+
+
+def finished(work: Generator[Event, None, T]) -> T:
     """Run a study to its end; what it left out is named."""
     skipped: list[Skipped] = []
 
@@ -245,7 +307,31 @@ def finished(work: Generator[Event, None, Report]) -> Report:
 # telling
 
 
-def _print(reports: list[Report]) -> None:
+def _draw(report: Report | CrossReport, html: Path) -> None:
+    from nearsight.study.crossmodal.report import CrossReport
+    from nearsight.study.pictures import Pictures
+
+    if isinstance(report, CrossReport):
+        from nearsight.study.pages.both_ways import write_both_ways_page
+
+        write_both_ways_page(report, html, Pictures.default())
+    else:
+        from nearsight.study.pages.report import write_page
+
+        write_page(report, html, Pictures.default())
+    render.note(f"Page: {render.shown(html)}")
+
+
+def _print(found: Sequence[Report | CrossReport]) -> None:
+    from nearsight.study.crossmodal.report import CrossReport
+
+    both_ways.tell([one for one in found if isinstance(one, CrossReport)])
+    _tell([one for one in found if not isinstance(one, CrossReport)])
+
+
+def _tell(reports: list[Report]) -> None:
+    if not reports:
+        return
     if len(reports) > 1:
         for line in overview(reports):
             render.out(line)
@@ -308,63 +394,3 @@ def _engine(report: Report) -> str:
     name, _, count = report.card.engine.rpartition(", ")
     number = count.partition(" ")[0]
     return name if number.isdigit() and int(number) >= report.gallery - 1 else report.card.engine
-
-
-# reports on disk
-
-
-def _save(file: Path, reports: list[Report]) -> None:
-    from nearsight.study.report import many_to_json
-
-    text = reports[0].to_json() if len(reports) == 1 else many_to_json(reports)
-    if str(file) == "-":
-        render.out(text.rstrip())
-        return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WriteFailed(f"could not write {file}: {error.strerror or error}", hint="choose another --json") from error
-    render.note(f"Report: {render.shown(file)}")
-
-
-def _load(file: Path) -> list[Report]:
-    from nearsight.study.report import many_from_json
-
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise FormatError(
-            f"{file} is not readable as a report: {error}", hint="give a JSON file that `nearsight eval --json` wrote"
-        ) from error
-    return many_from_json(text)
-
-
-def _compare(before: list[Report], after: list[Report], file: Path, varying: list[str]) -> None:
-    from nearsight.study.report import compare
-
-    if len(before) != len(after):
-        raise InputError(
-            f"{file} holds {len(before)} reports, and here are {len(after)}",
-            code="eval/against",
-            hint="measure the same encoders, engines and protocols",
-        )
-    for old, new in zip(before, after, strict=True):
-        render.out()
-        render.out(f"Against {render.shown(file)}: {old.encoder}, {old.card.engine}")
-        rows = [("measure", "before", "now", "difference", "95% interval", "")]
-        for change in compare(old, new, varying=varying):
-            rows.append(_change(change))
-        for line in render.table(rows, right=(1, 2, 3, 4), indent=2):
-            render.out(line)
-
-
-def _change(change: Change) -> tuple[str, str, str, str, str, str]:
-    span = change.difference
-    return (
-        change.label,
-        f"{change.before:.4f}",
-        f"{change.after:.4f}",
-        f"{span.value:+.4f}",
-        f"{span.low:+.4f} .. {span.high:+.4f}",
-        "" if change.clear else "the same" if span.low == span.high == 0 else "could be chance",
-    )

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,17 +17,19 @@ from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
 if TYPE_CHECKING:
+    from nearsight.data.datasets import Dataset
     from nearsight.search.collection import Collection
     from nearsight.search.sync import Annotation
 
 ENCODER, ENGINE, DTYPE = "colour", "faiss/Flat", "float32"
-_LABELS = "cli/labels"
+_LABELS, _SPLIT = "cli/labels", "cli/split"
 _SAMPLE = 1000
 _NAMED = 3
 
 
 EXAMPLES = """nearsight index ~/Pictures
 nearsight index shop --collection shop.ns --encoder timm/resnet50 --labels shop/table.csv
+nearsight index flickr8k/images --labels flickr8k/dataset_flickr8k.json --split test -c test.ns -e runs/words/encoder
 nearsight index uploads --isolate --report skipped.jsonl"""
 
 
@@ -92,8 +94,18 @@ def run(
             "--labels",
             metavar="folder|TABLE|none",
             help="Where labels come from: the folder that a picture lies in, a CSV or Parquet table (path, label, "
-            "caption, further columns to filter by; paths below the table's folder), or nowhere. Remembered; "
-            "a new collection takes 'folder'.",
+            "caption, further columns to filter by; paths below the table's folder), captions in Karpathy's JSON "
+            "(dataset_flickr8k.json), or nowhere. Remembered; a new collection takes 'folder'.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="Only pictures of this split of the table, as if there were no others. Remembered until a table is "
+            "named without it. Without it all are in, and --filter split=NAME chooses when searching.",
             show_default=False,
         ),
     ] = None,
@@ -140,7 +152,7 @@ def run(
         raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
     kept = make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
     with kept:
-        annotate = _annotation(kept, folder, labels)
+        annotate, only = _annotation(kept, folder, labels, split)
         spec = kept.store.manifest
         render.note(f"{render.shown(where)}: {render.header(spec['encoder'], spec['engine'])}")
         before = len(kept)
@@ -148,6 +160,7 @@ def run(
         events = kept.sync(
             folder,
             annotate=annotate,
+            only=only,
             drop=drop.value,
             workers=workers,
             isolate=isolate,
@@ -166,7 +179,8 @@ def run(
         _summary(seen, len(kept), as_json, where, folder.resolve())
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
-            render.note(render.aside(f"Search it: nearsight search PICTURE{inside}"))
+            given = "PICTURE|WORDS" if "text" in kept.modalities else "PICTURE"
+            render.note(render.aside(f"Search it: nearsight search {given}{inside}"))
             if encoder is None:
                 render.note(render.aside(f"'{ENCODER}' sees colours only; what else there is: nearsight show encoders"))
 
@@ -229,40 +243,51 @@ def _require_same(kept: Collection, encoder: str) -> None:
 # labels
 
 
-def _annotation(kept: Collection, folder: Path, labels: str | None) -> Callable[[Path], Annotation | None] | None:
-    """What says what is known of a picture; the choice is remembered for the next run on this folder."""
+def _annotation(
+    kept: Collection, folder: Path, labels: str | None, split: str | None
+) -> tuple[Callable[[Path], Annotation | None] | None, Callable[[Path], bool] | None]:
+    """What says what is known of a picture, and which pictures are wanted; the choice is remembered for the next run on
+    this folder."""
     from nearsight.search.sync import folder_label, moved_from
 
-    name = f"{_LABELS}:{folder.resolve()}"
-    before = kept.recall(name)
+    name, part = (f"{what}:{folder.resolve()}" for what in (_LABELS, _SPLIT))
+    before, chosen = kept.recall(name), kept.recall(part) or ""
     former = moved_from(kept.store, folder.resolve())
     if before is None and former and (noted := kept.recall(f"{_LABELS}:{former}")):
         inside = Path(noted).is_relative_to(former)  # the table moved with the folder
         before = str(folder.resolve() / Path(noted).relative_to(former)) if inside else noted
+        chosen = kept.recall(f"{_SPLIT}:{former}") or ""
         kept.remember(name, before)
+        kept.remember(part, chosen)
+    wanted = split if split is not None else chosen if labels is None else ""
     if labels is None:
         labels = before or "folder"
     elif labels not in ("folder", "none"):
         labels = str(Path(labels).expanduser().resolve())
     simple = {"folder": folder_label, "none": None}
-    annotate = simple[labels] if labels in simple else _table(Path(labels), folder)
+    annotate: Callable[[Path], Annotation | None] | None = simple.get(labels)
+    only: Callable[[Path], bool] | None = None
+    if labels not in simple:
+        known = _table(Path(labels), folder, wanted)
+        annotate, only = known.get, known.__contains__ if wanted else None
+    elif wanted:
+        hint = "name it: --labels TABLE"
+        raise InputError("splits come from a table of labels", code="labels/split", hint=hint)
     if labels != (before or "folder"):  # only now: a table that cannot be read must not be asked for again
         kept.remember(name, labels)
-    return annotate
+    if wanted != chosen:
+        kept.remember(part, wanted)
+    return annotate, only
 
 
-def _table(file: Path, folder: Path) -> Callable[[Path], Annotation | None]:
-    from nearsight.data.datasets import load
+def _table(file: Path, folder: Path, split: str) -> dict[Path, Annotation]:
+    """Path below `folder` -> what a table says of it, of one split or (with an empty name) of all."""
     from nearsight.search.sync import Annotation
 
-    if not file.is_file():
-        raise InputError(
-            f"there is no table {file}", code="labels/none", hint="--labels folder, a table (.csv, .parquet) or none"
-        )
-    dataset = load(f"table/{file.name}", file.parent)
     root = folder.resolve()
+    dataset = _listed(file, root)
     known: dict[Path, Annotation] = {}
-    for item in dataset.items:
+    for item in dataset.split(split) if split else dataset.items:
         path = item.path.resolve()
         if path.is_relative_to(root):
             fields = {**item.fields, **({"split": item.split} if item.split else {})}
@@ -271,13 +296,29 @@ def _table(file: Path, folder: Path) -> Callable[[Path], Annotation | None]:
         raise InputError(
             f"none of the {len(dataset.items)} pictures of {file} lies in {folder}",
             code="labels/elsewhere",
-            hint="paths in the table start at the table's own folder",
+            hint="paths in the table start at the table's own folder (of a .json: at images in it, or FOLDER)",
         )
     for skipped in dataset.skipped[:_NAMED]:
         render.warn(f"{file.name}: {render.shown(skipped.path)}: {skipped.why}")
     if len(dataset.skipped) > _NAMED:
         render.warn(f"{file.name}: and {len(dataset.skipped) - _NAMED} more")
-    return known.get
+    return known
+
+
+def _listed(file: Path, root: Path) -> Dataset:
+    """The data set that a table is. The pictures of Karpathy's layout are in ``images`` beside it where that is what is
+    indexed (or lies in it, or around it), else in the indexed folder itself."""
+    from nearsight.data.datasets import DATASETS
+
+    if not file.is_file():
+        hint = "--labels folder, a table (.csv, .parquet, or .json with captions) or none"
+        raise InputError(f"there is no table {file}", code="labels/none", hint=hint)
+    if not file.name.endswith((".json", ".json.gz")):
+        return cast("Dataset", DATASETS.build("table", variant=file.name, root=file.parent))
+    beside = file.parent / "images"
+    apart = not beside.is_dir() or not (beside.is_relative_to(root) or root.is_relative_to(beside))
+    pictures = str(root if apart else beside)
+    return cast("Dataset", DATASETS.build("karpathy", variant=file.name, root=file.parent, images=pictures))
 
 
 # what is said

@@ -27,10 +27,12 @@ _DOING = {
     "walk": "looking at files",
     "encode": "encoding",
     "annotate": "labels",
+    "captions": "encoding captions",
     "drop": "forgetting what is gone",
     "engine": "building the engine",
     "fit": "learning from a sample",
     "queries": "measuring",
+    "captions encoded": "encoding captions",
     "queries searched": "searching",
 }
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
@@ -119,7 +121,7 @@ def brief(address: str) -> str:
     """An encoder's address without the options that stand at their defaults."""
     from nearsight.encode.encoder import TOWERS
 
-    return TOWERS.brief(address)
+    return " | ".join(map(TOWERS.brief, address.split(" | ")))
 
 
 def warn(text: str) -> None:

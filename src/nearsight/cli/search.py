@@ -1,40 +1,59 @@
-"""``nearsight search PICTURE...``: find the pictures of a collection that look like the ones given."""
+"""``nearsight search PICTURE|WORDS...``: find the pictures of a collection, or its captions, that are like these."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from nearsight.cli import places, render
-from nearsight.core.errors import QueryError
+from nearsight.cli import examples, places, render
+from nearsight.core.errors import Locked, QueryError, ReadOnly, WriteFailed
+from nearsight.core.items import CaptionMatch, Match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from nearsight.core.items import Match
     from nearsight.search.collection import Collection
-    from nearsight.search.query import Source
+
+Found: TypeAlias = Match | CaptionMatch
+_CAPTION = 72
 
 EXAMPLES = """nearsight search cat.jpg
+nearsight search "two dogs running on a beach"
 nearsight search sea.jpg beach.jpg --minus city.jpg -k 20 --filter label=coast --filter 'year>=2020'
+nearsight search sea.jpg "in the evening" --minus people
+nearsight search cat.jpg --captions
 nearsight search cat.jpg -f -0 | xargs -0 ls -l
 curl -s https://example.org/cat.jpg | nearsight search - --sheet answer.png"""
 
 
 def run(
-    pictures: Annotated[
+    wanted: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PICTURE",
-            help="What to look for: pictures, taken together; '-' reads one from stdin.",
+            metavar="PICTURE|WORDS",
+            help="What to look for, all of it taken together. The name of a file is a picture, '-' reads one from "
+            "stdin; anything else is words, where the collection's encoder has them, and words beside each other are "
+            "one text.",
             show_default=False,
         ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            "-t",
+            metavar="WORDS",
+            help="Words, whatever they look like; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="PICTURE", help="A picture, and never words; repeatable.", show_default=False),
     ] = None,
     key: Annotated[
         list[int] | None,
@@ -42,8 +61,19 @@ def run(
     ] = None,
     minus: Annotated[
         list[str] | None,
-        typer.Option("--minus", metavar="PICTURE", help="Less like this picture; repeatable.", show_default=False),
+        typer.Option(
+            "--minus",
+            metavar="PICTURE|WORDS",
+            help="Less like this picture, less of this; repeatable.",
+            show_default=False,
+        ),
     ] = None,
+    captions: Annotated[
+        bool,
+        typer.Option(
+            "--captions", metavar="", help="Find captions of the collection's pictures instead of the pictures."
+        ),
+    ] = False,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many to find.")] = 10,
     where: Annotated[
         list[str] | None,
@@ -86,7 +116,7 @@ def run(
     ] = None,
     collection: places.CollectionOption = None,
 ) -> None:
-    """Find the pictures that look like the ones given.
+    """Find the pictures that are like the pictures given, or show what the words say.
 
     Best first. The score is the cosine of the two vectors: 1 is the same, larger is more similar.
     """
@@ -94,64 +124,68 @@ def run(
         raise QueryError("-0 ends the paths that -f prints", code="query/options", hint="add -f")
     if files and as_json:
         raise QueryError("-f and --json are two ways to print the same", code="query/options", hint="take one")
-    if list(pictures or []).count("-") + list(minus or []).count("-") > 1:
-        raise QueryError("stdin holds one picture: '-' stands once", code="query/options")
+    if files and captions:
+        raise QueryError("-f prints paths, and captions have none", code="query/options", hint="take --json")
     folder = places.find(collection)
     from nearsight.search.query import Filter, Query
 
     condition = Filter.parse(where or [])
-    wanted = [_example(text) for text in pictures or []]
-    unwanted = [_example(text) for text in minus or []]
     with places.opened(folder) as kept:
-        known = {twin for one in wanted for twin in kept.twins(one.content)} | set(key or [])
-        examples: list[tuple[Source, float]] = [(one.content, 1.0) for one in wanted]
-        examples += [(number, 1.0) for number in key or []]
-        if not examples:
-            raise QueryError(
-                "nothing to look for", code="query/empty", hint="name a picture, '-' for stdin, or --key N"
+        given = examples.understood(
+            kept, wanted=wanted or (), texts=text or (), pictures=like or (), keys=key or (), minus=minus or ()
+        )
+        if words := [e for e in given if e.kind == examples.WORDS]:
+            render.note(
+                render.aside("words: " + "; ".join("less of " * (e.weight < 0) + _short(e.name) for e in words))
             )
-        examples += [(one.content, -1.0) for one in unwanted]
-        query = Query(tuple(examples), condition)
-        matches = kept.search(query, k if with_self else k + len(known))
-        if not with_self:
-            matches = [match for match in matches if match.item.key not in known][:k]
-        if at_least is not None:
-            matches = [match for match in matches if match.score >= at_least]
-        if files:
-            _print_paths(matches, b"\0" if null else b"\n")
-        elif as_json:
-            _print_json(matches, known)
+        known = {twin for e in given if e.weight > 0 and isinstance(e.source, bytes) for twin in kept.twins(e.source)}
+        known |= set(key or ())
+        query = Query(tuple((e.source, e.weight) for e in given), condition)
+        more = 0 if with_self else len(known)
+        if captions:
+            _encode_captions(kept)
+            own = 0 if with_self else sum(len(item.captions) for item in kept.items(sorted(known)))
+            found: Sequence[Found] = kept.search_captions(query, k + own)
         else:
-            _print_table(matches, known)
+            found = kept.search(query, k + more)
+        if not with_self:
+            found = [match for match in found if match.item.key not in known][:k]
+        if at_least is not None:
+            found = [match for match in found if match.score >= at_least]
+        if files:
+            _print_paths(found, b"\0" if null else b"\n")
+        elif as_json:
+            _print_json(found, known, given)
+        else:
+            _print_table(found, known)
         if sheet is not None:
-            save(draw(kept, [(one.name, one.content) for one in wanted], key or [], known, matches), sheet)
+            save(draw(kept, given, known, found), sheet)
 
 
-@dataclass(frozen=True, slots=True)
-class _Example:
-    """A picture that was given: its name for people, its bytes."""
+def _encode_captions(kept: Collection) -> None:
+    """Make captions searchable that came in otherwise than by `index`, and keep that where the collection allows it."""
+    from nearsight.search.collection import Collection
 
-    name: str
-    content: bytes
-
-
-def _example(text: str) -> _Example:
-    from nearsight.data.images import read
-
-    if text == "-":
-        return _Example("stdin", sys.stdin.buffer.read())
-    return _Example(text, read(Path(text)))
+    if "text" in kept.modalities and kept.captions_missing:
+        try:
+            with Collection.open(kept.folder, encoder=kept.encoder) as writer:
+                render.watch(writer.encode_captions())
+        except (Locked, ReadOnly, WriteFailed) as error:
+            many = kept.captions_missing
+            render.note(f"{many:,} caption{'s'[: many > 1]} encoded for this search only: {error.message}")
 
 
-def _print_paths(matches: Sequence[Match], end: bytes) -> None:
+def _print_paths(found: Sequence[Found], end: bytes) -> None:
     """The bytes of the paths as the file system has them."""
-    for match in matches:
+    for match in found:
         render.raw(os.fsencode(match.item.path) + end)
 
 
-def _print_json(matches: Sequence[Match], known: set[int]) -> None:
-    for rank, match in enumerate(matches, start=1):
+def _print_json(found: Sequence[Found], known: set[int], given: Sequence[examples.Example]) -> None:
+    query = [example.facts() for example in given]
+    for rank, match in enumerate(found, start=1):
         item = match.item
+        says = {"caption": match.caption} if isinstance(match, CaptionMatch) else {"captions": list(item.captions)}
         render.line(
             {
                 "rank": rank,
@@ -159,35 +193,36 @@ def _print_json(matches: Sequence[Match], known: set[int]) -> None:
                 "key": item.key,
                 "path": str(item.path),
                 "label": item.label,
-                "captions": list(item.captions),
+                **says,
                 "fields": dict(item.fields),
                 "self": item.key in known,
+                "query": query,
             }
         )
 
 
-def _print_table(matches: Sequence[Match], known: set[int]) -> None:
-    if not matches:
+def _print_table(found: Sequence[Found], known: set[int]) -> None:
+    if not found:
         render.note("nothing found")
         return
-    labelled = any(match.item.label for match in matches)
-    rows = [["", "score", *(["label"] if labelled else []), "picture"]]
-    for rank, match in enumerate(matches, start=1):
+    labelled = any(match.item.label for match in found)
+    told = any(isinstance(match, CaptionMatch) for match in found)
+    rows = [["", "score", *["label"] * labelled, *["caption"] * told, "picture"]]
+    for rank, match in enumerate(found, start=1):
         label = [match.item.label or ""] if labelled else []
+        says = [_short(match.caption)] if isinstance(match, CaptionMatch) else []
         same = "  =" if match.item.key in known else ""
-        rows.append([str(rank), f"{match.score:.4f}", *label, render.shown(match.item.path) + same])
+        rows.append([str(rank), f"{match.score:.4f}", *label, *says, render.shown(match.item.path) + same])
     for text in render.table(rows, right=(0,)):
         render.out(text)
 
 
-def draw(
-    kept: Collection,
-    wanted: Sequence[tuple[str, bytes]],
-    keys: Sequence[int],
-    known: set[int],
-    matches: Sequence[Match],
-) -> Image:
-    """A contact sheet: the queries (named contents, and items by key), then what was found.
+def _short(text: str) -> str:
+    return render.clean(text if len(text) <= _CAPTION else text[: _CAPTION - 3] + "...")
+
+
+def draw(kept: Collection, given: Sequence[examples.Example], known: set[int], matches: Sequence[Found]) -> Image:
+    """A contact sheet: what was asked for (less of it is left out), then what was found.
 
     Right and wrong are said where all of `known`, the items that are the query, have one label.
     """
@@ -196,17 +231,27 @@ def draw(
     from nearsight.study.pictures import Pictures
 
     pictures = Pictures.default()
-    own = list(kept.items(sorted(known)))
-    labels = {item.label for item in own}
+    own = {item.key: item for item in kept.items(sorted(known))}
+    labels = {item.label for item in own.values()}
     truth = labels.pop() if len(labels) == 1 else None
-    queries = [Cell(decode(content, side=SIDE), truth or Path(name).name) for name, content in wanted]
-    queries += [Cell(pictures.show(i.path, SIDE), i.label or i.path.name) for i in own if i.key in keys]
+    queries = []
+    for example in given:
+        if example.weight < 0:
+            continue
+        if isinstance(example.source, bytes):
+            queries.append(Cell(decode(example.source, side=SIDE), truth or example.name))
+        elif isinstance(example.source, int):
+            item = own[example.source]
+            queries.append(Cell(pictures.show(item.path, SIDE), item.label or item.path.name))
+        else:
+            queries.append(Cell(None, "", words=example.given))
     found = []
     for match in matches:
         item = match.item
         judged = truth is not None and item.label is not None and item.key not in known
         right = item.label == truth if judged else None
-        found.append(Cell(pictures.show(item.path, SIDE), item.label or item.path.name, match.score, right))
+        says = match.caption if isinstance(match, CaptionMatch) else item.label or item.path.name
+        found.append(Cell(pictures.show(item.path, SIDE), says, match.score, right))
     return contact_sheet(queries, found)
 
 

@@ -25,6 +25,7 @@ CATALOGUES = {
     "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
+    "hubness": ("nearsight.search.hubness", "HUBNESS", "what holds items back that everything finds (eval --hubness)"),
     "metrics": ("nearsight.measure.metrics", "METRICS", "what judges a ranking (eval --metric)"),
     "datasets": ("nearsight.data.datasets", "DATASETS", "labelled pictures to measure on (eval --data)"),
     "losses": ("nearsight.learn.losses", "LOSSES", "what training makes small"),
@@ -181,13 +182,14 @@ def _facts(folder: Path) -> dict[str, Any]:
         with places.opened(folder) as kept:
             labels = kept.labels()
             return {"collection": str(folder), **kept.stats(), "labels": labels, "fields": kept.fields()}
-    from nearsight.encode.encoder import FORMAT, VERSION
+    from nearsight.encode.encoder import FORMAT, TEXT, VERSION
 
     if kind == FORMAT:
         from nearsight.core.artefact import read_artefact
 
         found = read_artefact(folder, FORMAT, VERSION)
-        return {"encoder": str(folder), **found.meta, "files": list(found.files)}
+        takes = ["image", "text"] if TEXT in found.files else ["image"]
+        return {"encoder": str(folder), "modalities": takes, **found.meta, "files": list(found.files)}
     return {"folder": str(folder), "format": kind, "made by": body.get("made_by", "")}
 
 
@@ -197,6 +199,8 @@ def _told(name: str, value: Any) -> str:
     if name == "labels":
         first = ", ".join(f"{label or '(none)'} {count:,}" for label, count in list(value.items())[:12])
         return first + (f" and {len(value) - 12:,} more" if len(value) > 12 else "")
+    if name == "modalities":
+        return "searched by " + ("pictures and words" if "text" in value else "pictures" if value else "vectors")
     if isinstance(value, list):
         return ", ".join(render.clean(str(v)) for v in value)
     if isinstance(value, dict):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,13 +15,17 @@ from nearsight.core.events import Skipped
 
 if TYPE_CHECKING:
     from nearsight.learn.history import Epoch
-    from nearsight.learn.recipe import Recipe
+    from nearsight.learn.recipe import Plan
+    from nearsight.study.crossmodal.train import PairOutcome
     from nearsight.study.training.run import Outcome
+
+T = TypeVar("T")
 
 EXAMPLES = """nearsight train --data products --out runs/products
 nearsight train --data products.csv --split disjoint --loss multi_similarity --sampler 'pk?k=4'
 nearsight train modern/small --root ~/data --set loop.epochs=5
-nearsight train runs/products/recipe.toml --out runs/again --seed 1"""
+nearsight train runs/products/recipe.toml --out runs/again --seed 1
+nearsight train --data captions.csv --words transformers/all-MiniLM-L6-v2 --out runs/words"""
 
 FLAGS = {
     "data": "data.source", "root": "data.root", "split": "data.split", "validation": "data.validation",
@@ -29,6 +33,12 @@ FLAGS = {
     "sampler": "objective.sampler", "epochs": "loop.epochs", "batch": "loop.batch", "lr": "loop.lr", "seed": "seed",
 }  # fmt: skip
 """Flag -> the setting that it overrides."""
+PAIR_FLAGS = {
+    "data": "data.source", "root": "data.root", "tower": "pictures.tower", "words": "text.words",
+    "loss": "objective.loss", "miner": "objective.miner", "sampler": "objective.sampler", "epochs": "loop.epochs",
+    "batch": "loop.batch", "lr": "loop.lr", "seed": "seed",
+}  # fmt: skip
+"""The same where pictures have captions."""
 
 
 def run(
@@ -86,6 +96,16 @@ def run(
             help="The network that is trained, or an encoder folder to go on from.",
         ),
     ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            "--words",
+            metavar="ADDRESS",
+            help="Pictures have captions and are to be found by words: the word vectors (nearsight show texts). The "
+            "table has columns path, caption and split (train, val, test).",
+            show_default=False,
+        ),
+    ] = None,
     head: Annotated[str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on its features.")] = None,
     loss: Annotated[str | None, typer.Option("--loss", metavar="ADDRESS", help="nearsight show losses")] = None,
     miner: Annotated[str | None, typer.Option("--miner", metavar="ADDRESS", help="nearsight show miners")] = None,
@@ -113,34 +133,62 @@ def run(
         bool, typer.Option("--maps/--no-maps", metavar="", help="Draw maps of the space into the report.")
     ] = True,
 ) -> None:
-    """Train a descriptor on your own labelled pictures.
+    """Train a descriptor on your own labelled pictures, or pictures and words on your captions.
 
-    Measures before and after on pictures that are not trained on, writes an encoder folder that index, search and eval
-    take as it is, and a report of one page. Ctrl-C saves; the same command goes on from there.
+    Measures on pictures that are not trained on, before and after where there are labels, writes an encoder folder that
+    index, search and eval take as it is, and a report of one page. Ctrl-C saves; the same command goes on from there.
     """
     from nearsight.learn.devices import keep_freed_memory
 
     keep_freed_memory()
-    given = {key: value for key, value in locals().items() if key in FLAGS and value is not None}
+    known = {*FLAGS, *PAIR_FLAGS}
+    given = {key: value for key, value in locals().items() if key in known and value is not None}
     chosen = resolved(recipe, given, settings or [])
     where = out or Path("runs") / (chosen.name.replace("/", "-") or "trained")
-    outcome = trained(chosen, where, device=device, fresh=fresh, maps=maps)
+    from nearsight.learn.recipe import PairRecipe
+    from nearsight.study.crossmodal.train import train_pairs
+    from nearsight.study.training.run import train
+
+    if isinstance(chosen, PairRecipe):
+        pair_summary(watched(train_pairs(chosen, where, device=device, fresh=fresh)))
+        return
+    outcome = watched(train(chosen, where, device=device, fresh=fresh, maps=maps))
     if outcome.after:
         summary(outcome)
 
 
-def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[str]) -> Recipe:
-    """The recipe with flags and --set in place. Raises SettingsError, UnknownName, InputError (``recipe/data``)."""
+def resolved(recipe: str | None, flags: dict[str, object], settings: Sequence[str]) -> Plan:
+    """The recipe with flags and --set in place. Raises SettingsError, UnknownName, InputError: ``recipe/data``,
+    ``recipe/kind`` for a flag of the other kind of training."""
     from nearsight.core.settings import override
+    from nearsight.learn.recipe import PairRecipe, Recipe
     from nearsight.study.recipes import read
 
-    made = [f"{FLAGS[key]}={value}" for key, value in flags.items() if key != "data"]
+    base: Plan = PairRecipe() if "words" in flags else Recipe()
+    if recipe is not None:
+        base = read(recipe)
+    pairs = isinstance(base, PairRecipe)
+    names = PAIR_FLAGS if pairs else FLAGS
+    if strange := [key for key in flags if key not in names]:
+        raise InputError(
+            f"--{strange[0]} is nothing for {'pictures with captions' if pairs else 'labelled pictures'}",
+            code="recipe/kind",
+            hint="--set pictures.head=... and --set text.head=...; splits come with the data (data.train, "
+            "data.validation, data.test)"
+            if pairs
+            else "a recipe with a table [text], or no recipe",
+        )
+    made = [f"{names[key]}={value}" for key, value in flags.items() if key != "data"]
     if "data" in flags:
         made += source_of(str(flags["data"]))
-    found = override(read(recipe), [*made, *settings])
+    found = override(base, [*made, *settings])
     if not found.data.source:
         raise InputError(
-            "no pictures were named", code="recipe/data", hint="nearsight train --data FOLDER, one class folder each"
+            "no pictures were named",
+            code="recipe/data",
+            hint="nearsight train --data TABLE, with columns path and caption"
+            if pairs
+            else "nearsight train --data FOLDER, one class folder each",
         )
     return found
 
@@ -153,10 +201,9 @@ def source_of(data: str) -> list[str]:
     return [f"data.source={data}"]
 
 
-def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool = False, maps: bool = True) -> Outcome:
-    """Run a recipe; epochs, findings and what was left out are told as they come."""
+def watched(work: Generator[Any, None, T]) -> T:
+    """Run a training; epochs, findings and what was left out are told as they come."""
     from nearsight.learn.history import Epoch
-    from nearsight.study.training.run import train
 
     skipped: list[Skipped] = []
     known: set[str] = set()
@@ -172,7 +219,7 @@ def trained(recipe: Recipe, folder: Path, *, device: str = "auto", fresh: bool =
                     render.warn(f"{finding.what}  [{finding.code}]")
                     render.warn(f"  repair: {finding.repair}")
 
-    outcome = render.watch(train(recipe, folder, device=device, fresh=fresh, maps=maps), see)
+    outcome = render.watch(work, see)
     for line in skipped_table(list({event.path: event for event in skipped}.values())):
         render.warn(line)
     return outcome
@@ -215,4 +262,22 @@ def summary(outcome: Outcome) -> None:
     encoder = render.shown(outcome.folder / "encoder")
     render.out(f"Encoder: {encoder}    Report: {render.shown(outcome.folder / 'report.html')}")
     render.out(f"Use it:  nearsight index FOLDER --encoder {encoder}")
+    render.note(render.aside(f"{render.duration(outcome.seconds)} in all"))
+
+
+def pair_summary(outcome: PairOutcome) -> None:
+    """Both ways, as the vectors are and corrected, and what to do next."""
+    for report in (outcome.report, outcome.corrected):
+        if report is None:
+            continue
+        render.out(report.summary())
+        for line in render.table(report.table(), right=(2, 4), indent=2):
+            render.out(line)
+        render.out()
+    encoder = render.shown(outcome.folder / "encoder")
+    if outcome.encoder:
+        render.out(f"Encoder: {encoder}    Report: {render.shown(outcome.folder / 'report.html')}")
+        render.out(f"Use it:  nearsight index FOLDER --encoder {encoder}, then nearsight search 'some words'")
+    else:
+        render.warn("No encoder was saved: this image tower does not become a graph. The figures stand.")
     render.note(render.aside(f"{render.duration(outcome.seconds)} in all"))

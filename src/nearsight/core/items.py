@@ -33,6 +33,16 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptionMatch:
+    """One caption that was found: the item that has it, its text, its score (a true cosine) and its place from 1."""
+
+    item: Item
+    caption: str
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """Queries, a gallery, and the rule by which an item is relevant to a query: the same label.
 

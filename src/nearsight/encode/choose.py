@@ -117,9 +117,14 @@ def _processor() -> str:
     return " ".join([platform.machine(), facts.get("model name", ""), *wide])
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """What may be lost and is made again lies here: ``NEARSIGHT_CACHE``, else the user's cache folder."""
     named = os.environ.get("NEARSIGHT_CACHE")
-    return (Path(named) if named else user_cache_path("nearsight")) / "runtimes.json"
+    return Path(named) if named else user_cache_path("nearsight")
+
+
+def _cache() -> Path:
+    return cache_folder() / "runtimes.json"
 
 
 def _remembered() -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -147,11 +148,10 @@ class Encoder:
                 hint="call encoder.fit(pictures), or let `nearsight index` fit it on the collection",
             )
         identity = {"dim": self.tower.dim, "unit": True, **self.tower.identity()}
-        address = self.tower.address
-        modalities: tuple[str, ...] = ("image",)
+        address, modalities = self.tower.address, ("image",) if self.text is None else ("image", "text")
         if self.text is not None:
             identity["text"] = dict(self.text.identity())
-            address, modalities = f"{address} | {self.text.address}", ("image", "text")
+            address = f"{address} | {self.text.address}"
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return EncoderSpec(address, self.tower.dim, modalities, hashlib.sha256(text.encode()).hexdigest(), identity)
 
@@ -229,6 +229,15 @@ class Encoder:
                 f"an encoder folder has its own {', '.join(taken)}", code="encoder/files", hint="choose other names"
             )
         write_artefact(folder, FORMAT, VERSION, meta, {**files, **also})
+
+    def exported(self, expect: int, *, within: Path | None = None) -> Encoder:
+        """This encoder as it is once saved: without torch, on the runtime that is best for `expect` pictures.
+
+        `within`: the folder for what is written in passing (default: the system's own). Raises as `save`.
+        """
+        with tempfile.TemporaryDirectory(dir=within) as folder:
+            self.save(Path(folder) / "encoder")
+            return Encoder.load(Path(folder) / "encoder", expect=expect)
 
     @classmethod
     def load(cls, folder: Path, *, runtime: str = "auto", expect: int = 1000) -> Encoder:

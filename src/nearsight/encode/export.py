@@ -90,7 +90,11 @@ def load_weights(module: Any, path: Path, unused: Iterable[str] = ()) -> None:
     Every tensor must be there, of its shape and finite, and nothing else but layers named in `unused` (a classifier
     that was taken off). Raises EncoderError (code ``encoder/weights``).
     """
-    found = _state_dict(path)
+    load_state(module, _state_dict(path), str(path), unused)
+
+
+def load_state(module: Any, found: Mapping[str, Any], where: str, unused: Iterable[str] = ()) -> None:
+    """Put a state dict that came from `where` into `module`, on the terms of `load_weights`."""
     wanted = {k: v for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
     for prefix in ("module.", "_orig_mod."):  # DataParallel, torch.compile
         if found and all(k.startswith(prefix) for k in found):
@@ -106,7 +110,7 @@ def load_weights(module: Any, path: Path, unused: Iterable[str] = ()) -> None:
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise EncoderError(
-            f"{path} is not this network's state dict: {', '.join(wrong[:5])}{more}",
+            f"{where} is not this network's state dict: {', '.join(wrong[:5])}{more}",
             code="encoder/weights",
             hint="name the network that the weights were trained with",
         )

@@ -1,4 +1,8 @@
-"""A pooling of the catalogue where a network has its own: the cells of the last feature map are the set."""
+"""A pooling of the catalogue where a network has its own: the cells of the last feature map are the set.
+
+``pool=cells`` leaves them a set: each cell goes alone through what stands behind the network's own pooling, and a
+picture's vector is that of one cell after the other, row by row. `members` of such a module says how many they are.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from typing import Any
 
 from nearsight.core.errors import InputError
 from nearsight.encode.export import need_torch
-from nearsight.encode.pooling import POOLINGS
+from nearsight.encode.pooling import pooling_at
+
+CELLS = "cells"
+"""In the place of a pooling's address: none."""
 
 
 def put_in_place(network: Any, layer: str, pool: str, *, size: int, seed: int) -> Any:
@@ -21,7 +28,7 @@ def put_in_place(network: Any, layer: str, pool: str, *, size: int, seed: int) -
     channels_last = given[1] != width
     flat = len(gives) == 2
     network.set_submodule(layer, _map_pool(_built(pool, width, seed), channels_last=channels_last, flat=flat))
-    return network
+    return network if pool != CELLS else _cells(network, given.numel() // width)
 
 
 def put_behind(features: Any, pool: str, *, size: int, seed: int, prefix: int = 0, channels_last: bool = False) -> Any:
@@ -36,11 +43,37 @@ def put_behind(features: Any, pool: str, *, size: int, seed: int, prefix: int = 
         raise InputError(f"a pooling takes maps or tokens, and this network gives {tuple(gives)}", code="encoder/pool")
     width = gives[-1] if channels_last or len(gives) == 3 else gives[1]
     last = _map_pool(_built(pool, width, seed), channels_last=channels_last, flat=True, prefix=prefix)
-    return torch.nn.Sequential(OrderedDict(features=features, pool=last))
+    network = torch.nn.Sequential(OrderedDict(features=features, pool=last))
+    return network if pool != CELLS else _cells(network, gives.numel() // width - prefix)
+
+
+def members_of(module: Any) -> int:
+    """How many vectors of one width `module` gives for a picture, one after the other: 1 but where ``pool=cells``."""
+    return int(getattr(module, "members", 1))
 
 
 def _built(pool: str, width: int, seed: int) -> Any:
-    return POOLINGS.build(pool, width=width, seed=seed)
+    """The module (n, s, width) -> (n, width); for CELLS: -> (n s, width)."""
+    if pool != CELLS:
+        return pooling_at(pool, width=width, seed=seed)
+    import torch
+
+    return torch.nn.Flatten(0, 1)
+
+
+def _cells(network: Any, members: int) -> Any:
+    """`network`, which gives (n members, width), as the module that gives (n, members width)."""
+    import torch
+
+    class Cells(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network, self.members = network, members
+
+        def forward(self, pixels: Any) -> Any:
+            return self.network(pixels).unflatten(0, (-1, members)).flatten(1)
+
+    return Cells()
 
 
 def _seen(network: Any, layer: str, size: int) -> tuple[Any, Any]:

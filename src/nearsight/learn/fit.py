@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,25 +18,24 @@ from nearsight.core.arrays import unit
 from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Step
 from nearsight.encode.heads import HEADS
-from nearsight.encode.preprocess import Preprocess
 from nearsight.learn import checkpoint
 from nearsight.learn.checkpoint import Marks, Place
 from nearsight.learn.devices import Devices
 from nearsight.learn.doctor import Doctor
-from nearsight.learn.held_out import measured, vectors_of
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
 from nearsight.learn.objective import Objective, objective
 from nearsight.learn.optimise import share_of_rate
-from nearsight.learn.pictures import Loader, Pictures
-from nearsight.learn.recipe import Recipe
+from nearsight.learn.recipe import Goal, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS, Numbers, Sampler
+from nearsight.learn.source import Source
 from nearsight.learn.step import Learner
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.metrics import METRICS
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 
@@ -48,7 +46,7 @@ class Fitted:
     network   the module that was given, in eval mode on the processor, with the weights that were chosen
     history   one entry an epoch
     chosen    the epoch whose weights these are
-    never     pictures that the sampler never drew (rows)
+    never     rows that the sampler never drew
     resumed   the epoch and position that it went on from; None: from the beginning
     """
 
@@ -67,43 +65,41 @@ class Fitted:
 def fit(
     network: Module,
     dim: int,
-    preprocess: Preprocess,
-    pictures: Pictures,
-    recipe: Recipe,
+    source: Source,
+    recipe: Plan,
     *,
     folder: Path | None = None,
-    held_out: Pictures | None = None,
+    held_out: Source | None = None,
     devices: Devices | None = None,
 ) -> Generator[Event | Progress | Epoch, None, Fitted]:
-    """Train `network` (children ``tower`` and ``head``; (n, 3, size, size) -> (n, dim)) on `pictures`.
+    """Train `network` (children ``tower`` and ``head``; what the source's entrance gives it -> (n, dim)).
 
-    Where `folder` holds a checkpoint of the same recipe and pictures it goes on from there, and on one processor ends
+    Where `folder` holds a checkpoint of the same recipe and data it goes on from there, and on one processor ends
     in the same weights bit for bit as a run that was never broken. Closing the generator (Ctrl-C) writes a checkpoint.
     `held_out` chooses the epoch (``loop.select``) and stops early; it is never learned from.
 
     Raises TrainingError (``training/not-finite``, ``training/memory``), InputError for parts that do not fit, a
-    checkpoint of another training or pictures that cannot be learned from, WriteFailed.
+    checkpoint of another training or data that cannot be learned from, WriteFailed.
     """
     loop = recipe.loop
     devices = devices or Devices(loop.precision)
     sampler: Sampler = SAMPLERS.build(
-        recipe.objective.sampler, labels=pictures.labels, batch=loop.batch, seed=recipe.seed
+        recipe.objective.sampler, labels=source.labels, batch=loop.batch, seed=recipe.seed
     )
-    parts = _objective(recipe, sampler, len(pictures.names), dim)
-    learner = Learner(network, preprocess, parts, recipe, devices)
+    parts = _objective(recipe, sampler, source.classes, dim)
+    _require_prefixes(recipe.objective.prefixes, parts, dim)
+    learner = Learner(source.entrance(network), parts, recipe, devices)
     # what is held out too: epochs measured by other pictures could not be chosen among
-    data = pictures.digest + ("" if held_out is None else f" {held_out.digest}")
+    data = source.digest + ("" if held_out is None else f" {held_out.digest}")
     marks = Marks(hashlib.sha256(determining(recipe).encode()).hexdigest(), data)
     run = _Run(recipe, sampler, learner, Doctor(parts.loss), folder, marks)
     resumed = run.resume()
-    with ThreadPoolExecutor(loop.workers) as pool, own_randomness():
-        seen = Loader(pictures, preprocess, pool)
-        watched = None if held_out is None else Loader(held_out, preprocess, pool)
+    with own_randomness():
         try:
             while run.place.epoch < loop.epochs and not run.over():
-                yield from run.epoch(seen)
-                measure = None if watched is None else devices.once(lambda: validate(learner, watched, loop.measure))
-                yield run.close_epoch(measure)
+                yield from run.epoch(source)
+                watched = None if held_out is None else devices.once(lambda: validate(learner, held_out, recipe))
+                yield run.close_epoch(*(watched or (None, None)))
         except GeneratorExit:
             run.save()
             raise
@@ -115,7 +111,7 @@ class _Run:
     """Where a training stands. It is at rest between two steps, and only then may it be saved."""
 
     def __init__(
-        self, recipe: Recipe, sampler: Sampler, learner: Learner, doctor: Doctor, folder: Path | None, marks: Marks
+        self, recipe: Plan, sampler: Sampler, learner: Learner, doctor: Doctor, folder: Path | None, marks: Marks
     ) -> None:
         self.recipe, self.loop, self.sampler, self.learner, self.doctor = recipe, recipe.loop, sampler, learner, doctor
         self.folder, self.marks = folder, marks
@@ -124,7 +120,7 @@ class _Run:
         self.history: tuple[Epoch, ...] = ()
         self.sums = {"loss": 0.0, "batches": 0.0, "pictures": 0.0, "seconds": 0.0}
         self.best: Mapping[str, Any] | None = None
-        self.saved = time.monotonic()
+        self.saved, self.began = time.monotonic(), time.perf_counter()
 
     def resume(self) -> Place | None:
         found = checkpoint.load(self.folder, self.marks) if self.folder is not None else None
@@ -150,12 +146,11 @@ class _Run:
         best = max((e.epoch for e in self.history if e.best), default=0)
         return self.history[-1].epoch - best >= self.loop.patience
 
-    def epoch(self, seen: Loader) -> Iterator[Event | Progress]:
+    def epoch(self, source: Source) -> Iterator[Event | Progress]:
         """What is left of the current epoch."""
         import torch
 
-        learner, loop, number = self.learner, self.loop, self.place.epoch
-        device, pictures = learner.devices.device, seen.pictures
+        learner, number = self.learner, self.place.epoch
         learner.training()
         batches = enumerate(self.sampler.batches(number, self.place.position), self.place.position)
         whole: dict[int, Numbers] = {}
@@ -172,46 +167,45 @@ class _Run:
                 part = learner.devices.part(rows)
                 yield position, part.start, rows[part]
 
-        begun = time.perf_counter()
-        for position, pixels in seen.training(parts(), self.recipe.augment, (self.recipe.seed, number)):
-            rows, rate = whole.pop(position), share_of_rate(self.place.step, self.steps, loop.epochs, loop)
-            last = (position + 1) % loop.accumulate == 0 or position + 1 == len(self.sampler)
-            learned = learner.learn(
-                torch.from_numpy(pixels).to(device, non_blocking=True),
-                torch.from_numpy(pictures.labels[rows]).to(device),
-                torch.from_numpy(rows).to(device),
-                rate=rate,
-                seed=_seed(self.recipe.seed, number, position),
-                last=last,
-                share=1 / min(loop.accumulate, len(self.sampler) - position // loop.accumulate * loop.accumulate),
-            )
-            self.doctor.see(
-                learned.value,
-                learned.vectors,
-                torch.from_numpy(pictures.labels[rows]),
-                learned.matrix,
-                learned.gradient,
-            )
-            now = time.perf_counter()
-            for name, more in (
-                ("loss", learned.value),
-                ("batches", 1),
-                ("pictures", len(rows)),
-                ("seconds", now - begun),
-            ):
-                self.sums[name] += more
-            begun = now
-            self.place = Place(number, position + 1, self.place.step + last)
-            if last and time.monotonic() - self.saved >= loop.checkpoint_s:
-                self.save()
-                begun = time.perf_counter()
-            if last:  # between two batches of one step there is nothing that could be gone on from
-                done = number * len(self.sampler) + position + 1
-                if self.place.step % max(1, self.steps // 100) == 0:
-                    yield Progress(self.place.step, learned.value, rate, learned.gradient)
-                yield Step("training", done, loop.epochs * len(self.sampler))
+        self.began = time.perf_counter()
+        with source.training(parts(), (self.recipe.seed, number)) as coming:
+            for position, given in coming:
+                rows = whole.pop(position)
+                yield from self._step(position, torch.from_numpy(given), rows, source.labels[rows])
 
-    def close_epoch(self, measure: float | None) -> Epoch:
+    def _step(self, position: int, given: Tensor, rows: Numbers, labels: Numbers) -> Iterator[Event | Progress]:
+        """One batch learned from, and what it told."""
+        import torch
+
+        loop, number, device = self.loop, self.place.epoch, self.learner.devices.device
+        rate = share_of_rate(self.place.step, self.steps, loop.epochs, loop)
+        last = (position + 1) % loop.accumulate == 0 or position + 1 == len(self.sampler)
+        learned = self.learner.learn(
+            given.to(device, non_blocking=True),
+            torch.from_numpy(labels).to(device),
+            torch.from_numpy(rows).to(device),
+            rate=rate,
+            seed=_seed(self.recipe.seed, number, position),
+            last=last,
+            share=1 / min(loop.accumulate, len(self.sampler) - position // loop.accumulate * loop.accumulate),
+            mine=number >= self.recipe.objective.mine_from,
+        )
+        self.doctor.see(learned.value, learned.vectors, torch.from_numpy(labels), learned.matrix, learned.gradient)
+        now = time.perf_counter()
+        new = {"loss": learned.value, "batches": 1, "pictures": len(rows), "seconds": now - self.began}
+        self.sums = {name: so_far + new[name] for name, so_far in self.sums.items()}
+        self.began = now
+        self.place = Place(number, position + 1, self.place.step + last)
+        if last and time.monotonic() - self.saved >= loop.checkpoint_s:
+            self.save()
+            self.began = time.perf_counter()
+        if last:  # between two batches of one step there is nothing that could be gone on from
+            done = number * len(self.sampler) + position + 1
+            if self.place.step % max(1, self.steps // 100) == 0:
+                yield Progress(self.place.step, learned.value, rate, learned.gradient)
+            yield Step("training", done, loop.epochs * len(self.sampler))
+
+    def close_epoch(self, measure: float | None, loss: float | None) -> Epoch:
         """The epoch is over: its record, and the weights kept where it is the best so far."""
         health = self.doctor.health()
         # a NaN is neither the best, nor what a number must beat
@@ -229,6 +223,7 @@ class _Run:
             validation=measure,
             best=best,
             health=health,
+            validation_loss=loss,
         )
         self.history = (*self.history, record)
         self.sums = dict.fromkeys(self.sums, 0.0)
@@ -261,34 +256,39 @@ class _Run:
         return Fitted(network, self.history, chosen, self.sampler.left_out(), resumed)
 
 
-def validate(learner: Learner, loader: Loader, metric: str) -> float:
-    """The metric over held-out pictures, leave one out, by the weights that would be taken now; NaN where a vector has
-    no direction."""
-    pixels, before = learner.pixels, learner.network
-    pixels.network = learner.trained()
+def validate(learner: Learner, held_out: Source, recipe: Plan) -> tuple[float, float | None]:
+    """The measure and the loss over what is held out, by the weights that would be taken now; the measure is NaN where
+    a vector has no direction."""
+    with learner.devices.fabric.autocast():
+        vectors = held_out.vectors(learner.trained(), learner.devices.device)
+    learner.objective.target.module.eval()
+    loss = held_out.loss(vectors, learner.objective, recipe)
+    learner.training()
     try:
-        with learner.devices.fabric.autocast():
-            vectors = unit(vectors_of(pixels, loader, learner.devices.device))
-    except InputError:
-        return float("nan")
-    finally:
-        pixels.network = before
-        learner.training()
-    return measured(vectors, loader.pictures, [metric]).rows[0].interval.value
+        return held_out.measured(unit(vectors), recipe.loop.measure), loss
+    except InputError as error:
+        if error.code != "vectors":
+            raise
+        return float("nan"), loss
 
 
 def require_parts(recipe: Recipe) -> None:
     """Raises UnknownName for a component or an option that does not exist: before hours of work, not after."""
-    goal = recipe.objective
+    require_goal(recipe.objective)
+    HEADS.check(recipe.network.head)
+    METRICS.check(recipe.loop.measure)
+
+
+def require_goal(goal: Goal) -> None:
+    """`require_parts` of the objective alone."""
     for catalogue, address in (
         (LOSSES, goal.loss), (TARGETS, goal.target), (MINERS, goal.miner), (SAMPLERS, goal.sampler),
-        (HEADS, recipe.network.head), (METRICS, recipe.loop.measure),
     ):  # fmt: skip
         if address:
             catalogue.check(address)
 
 
-def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Objective:
+def _objective(recipe: Plan, sampler: Sampler, classes: int, dim: int) -> Objective:
     goal = recipe.objective
     return objective(
         goal.loss,
@@ -301,12 +301,24 @@ def _objective(recipe: Recipe, sampler: Sampler, classes: int, dim: int) -> Obje
     )
 
 
-def determining(recipe: Recipe) -> str:
+def _require_prefixes(prefixes: Sequence[int], parts: Objective, dim: int) -> None:
+    """Raises InputError (code ``recipe/prefixes``)."""
+    if prefixes and (max(prefixes) >= dim or not parts.target.by_prefix):
+        why = f"vectors of {dim} numbers" if max(prefixes) >= dim else f"the target {parts.addresses['target']}"
+        raise InputError(
+            f"objective.prefixes {', '.join(map(str, prefixes))} do not go with {why}",
+            code="recipe/prefixes",
+            hint="lengths below the whole one; a target without vectors of its own: batch, drawn, opposite",
+        )
+
+
+def determining(recipe: Plan) -> str:
     """What of a recipe determines the weights, as text: not its name, nor how fast pictures come and when is saved, nor
     where pictures lie and how they came to be these, which their own digest tells."""
+    kept: Any = recipe  # a union of dataclasses has no type for what is replaced in either
     usual = type(recipe.loop)()
     loop = replace(recipe.loop, workers=usual.workers, cache_mb=usual.cache_mb, checkpoint_s=usual.checkpoint_s)
-    return settings.write(replace(recipe, name="", about="", data=type(recipe.data)(), loop=loop))
+    return settings.write(replace(kept, name="", about="", data=type(recipe.data)(), loop=loop))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class Epoch:
     pictures    that went through the network
     validation  the chosen measure on the validation split; None where nothing is held out
     best        whether this is the best validation so far
+    validation_loss  the loss over what is held out; None where its classes are others than those learned
     """
 
     epoch: int
@@ -42,6 +43,7 @@ class Epoch:
     validation: float | None
     best: bool
     health: Health
+    validation_loss: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` takes it back."""

@@ -31,9 +31,9 @@ class Objective:
         """(n, d), (n,), (n,) -> the matrix before mining. One call a step: a target may remember."""
         return self.target(vectors, labels, items).matrix(vectors, self.loss.similarity)
 
-    def value(self, matrix: Matrix, generator: Generator | None = None) -> Tensor:
-        """() of a matrix, mined."""
-        return self.loss(*self.miner(matrix, generator))
+    def value(self, matrix: Matrix, generator: Generator | None = None, *, mine: bool = True) -> Tensor:
+        """() of a matrix, mined; or of all its pairs."""
+        return self.loss(*(self.miner(matrix, generator) if mine else matrix))
 
 
 def objective(

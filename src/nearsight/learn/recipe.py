@@ -21,7 +21,7 @@ What is left out has the default below. `nearsight.core.settings` reads, writes 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from nearsight.core.errors import InputError
 from nearsight.learn.augment import Augment
@@ -89,12 +89,21 @@ class Goal:
     target   what anchors are scored against; "": that of the loss's paper, or of the sampler
     miner    which pairs count
     sampler  which pictures make a batch
+    mine_from  epochs in which all pairs count, before the miner begins to choose
+    prefixes   lengths at which the beginnings of the vectors are judged too, with the same weight: one training then
+               serves all of them (Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022)
     """
 
     loss: str = "normalised_softmax"
     target: str = ""
     miner: str = "all"
     sampler: str = "shuffled"
+    mine_from: int = 0
+    prefixes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(self.mine_from >= 0, "objective.mine_from is 0 or more epochs")
+        require(all(dim >= 1 for dim in self.prefixes), "objective.prefixes are lengths of 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,91 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed is 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """Which captioned pictures, and which splits of them are for what.
+
+    source      a data set's address: karpathy/flickr8k, table/FILE.csv, drawn
+    root        where it lies; "": the working folder, or NEARSIGHT_DATA for sets that have a place there
+    train, validation, test
+                names of its splits; validation chooses the epoch and stops early, the test is never looked at before
+                the end; "": none
+    """
+
+    source: str = ""
+    root: str = ""
+    train: str = "train"
+    validation: str = "val"
+    test: str = "test"
+
+    def __post_init__(self) -> None:
+        require(bool(self.train), "data.train names a split")
+        named = [name for name in (self.train, self.validation, self.test) if name]
+        require(len({*named}) == len(named), "data.train, data.validation and data.test are different splits")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSide:
+    """What pictures become. The network's features are taken once and kept: only what stands on them is trained.
+
+    tower  an image tower (timm/..., torchvision/..., faster_rcnn/...), or an encoder folder; ``pool=cells`` in the
+           address gives the cells of its last feature map as a set
+    pool   what makes one vector of a set (nearsight show poolings)
+    head   what stands on that vector
+    """
+
+    tower: str = "timm/mobilenetv3_large_100.ra_in1k"
+    pool: str = "mean"
+    head: str = "mlp?residual=true"
+
+
+@dataclass(frozen=True, slots=True)
+class TextSide:
+    """What texts become. Their words' vectors are frozen too.
+
+    words  word vectors (nearsight show texts): transformers/NAME, fasttext/FILE.bin, vectors/FILE.txt, or fasttext:
+           trained on the captions of data.train
+    pool, head
+           as for pictures
+    """
+
+    words: str = "transformers/all-MiniLM-L6-v2"
+    pool: str = "mean"
+    head: str = "mlp?residual=true"
+
+
+@dataclass(frozen=True, slots=True)
+class PairRecipe:
+    """Pictures and words in one space: two heads on frozen features, as a recipe with a table ``[text]``.
+
+    ``dim``: length of the vectors. ``hubness``: a correction for the report (nearsight show hubness), whose bank is the
+    training split. ``loop.measure`` rsum is the sum of R@1, R@5 and R@10 both ways, in percent. ``loop.batch`` counts
+    rows: a picture with one caption is two.
+    """
+
+    name: str = ""
+    about: str = ""
+    seed: int = 0
+    dim: int = 512
+    hubness: str = "none"
+    data: Captioned = field(default_factory=Captioned)
+    pictures: PictureSide = field(default_factory=PictureSide)
+    text: TextSide = field(default_factory=TextSide)
+    objective: Goal = field(
+        default_factory=lambda: Goal("infonce?temperature=1", "opposite?temperature=0.07", "all", "captions")
+    )
+    loop: Loop = field(
+        default_factory=lambda: Loop(epochs=30, batch=512, lr=5e-4, warmup=1.0, select="best", measure="rsum")
+    )
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed is 0 or more")
+        require(self.dim >= 1, "dim is 1 or more")
+
+
+Plan: TypeAlias = Recipe | PairRecipe
 
 
 def require(right: bool, what: str) -> None:

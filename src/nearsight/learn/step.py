@@ -1,4 +1,4 @@
-"""One step: pixels through the network, the whole batch's vectors against the target, the gradient back."""
+"""One step: a batch through the network, the whole batch's vectors against the target, the gradient back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nearsight.core.errors import InputError, TrainingError
-from nearsight.encode.export import pixel_network
-from nearsight.encode.preprocess import Preprocess
 from nearsight.learn.devices import Devices
 from nearsight.learn.matrix import Matrix
 from nearsight.learn.objective import Objective
 from nearsight.learn.optimise import freeze, optimiser, set_rates
-from nearsight.learn.recipe import Recipe
+from nearsight.learn.recipe import Plan, Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,22 +29,23 @@ class Learned(NamedTuple):
 
 
 class Learner:
-    """A network with children ``tower`` and ``head``, its objective, optimiser and average of weights."""
+    """A network with children ``tower`` and ``head`` behind its `entrance`, its objective, optimiser and average of
+    weights."""
 
-    def __init__(
-        self, network: Module, preprocess: Preprocess, objective: Objective, recipe: Recipe, devices: Devices
-    ) -> None:
+    def __init__(self, entrance: Module, objective: Objective, recipe: Plan, devices: Devices) -> None:
         import torch
 
         self.objective, self.loop, self.devices = objective, recipe.loop, devices
-        self._still = recipe.network.freeze_norm
-        self.pixels = pixel_network(network, preprocess).to(devices.device, memory_format=torch.channels_last)
-        self.network: Module = self.pixels.network
-        freeze(self.network.get_submodule("tower"), recipe.network.frozen)
+        self._prefixes, self._mining = recipe.objective.prefixes, True
+        self.entrance = entrance.to(devices.device, memory_format=torch.channels_last)
+        self.network: Module = entrance.get_submodule("network")
+        own = recipe.network if isinstance(recipe, Recipe) else None
+        self._still = own is not None and own.freeze_norm
+        freeze(self.network.get_submodule("tower"), own.frozen if own else ())
         self.target = objective.target.module.to(devices.device)
         self.average = _average(self.network, recipe.loop.ema)
         self.walk = optimiser(self.network, self.target, recipe.loop)
-        self._running, self._walk = devices.setup(self.pixels, self.walk)
+        self._running, self._walk = devices.setup(self.entrance, self.walk)
         self._weights = [p for group in self.walk.param_groups for p in group["params"]]
 
     def modules(self) -> dict[str, Module]:
@@ -62,7 +61,7 @@ class Learner:
         """Training mode; batch norm only where it may learn."""
         import torch
 
-        self.pixels.train()
+        self.entrance.train()
         self.target.train()
         if self._still:
             for layer in self.network.modules():
@@ -70,22 +69,33 @@ class Learner:
                     layer.eval()
 
     def learn(
-        self, pixels: Tensor, labels: Tensor, items: Tensor, *, rate: float, seed: int, last: bool, share: float = 1.0
+        self,
+        given: Tensor,
+        labels: Tensor,
+        items: Tensor,
+        *,
+        rate: float,
+        seed: int,
+        last: bool,
+        share: float = 1.0,
+        mine: bool = True,
     ) -> Learned:
-        """One batch. `pixels` (m, size, size, 3) uint8 are this process's part of n; labels and items are all n.
+        """One batch. `given` (m, ...), what the entrance takes, is this process's part of n; labels and items are all
+        n.
 
         `rate` multiplies the base rates; `seed` starts what is random (dropout, mining); `last`: the gradients that
-        have gathered make a step; `share`: this batch's part of them.
+        have gathered make a step; `share`: this batch's part of them; `mine`: whether the miner chooses pairs.
 
         Raises TrainingError (``training/not-finite``, ``training/memory``), InputError (``training/one-picture``).
         """
         import torch
 
+        self._mining = mine
         generator = torch.Generator(device=labels.device).manual_seed(seed)
         try:
             with self.devices.alone(self._running, quiet=not last):
                 value, vectors, matrix = (self._cached if self.loop.chunk else self._whole)(
-                    pixels, labels, items, seed, generator, share
+                    given, labels, items, seed, generator, share
                 )
             number = float(value.detach())
             norm = float("nan")
@@ -116,20 +126,24 @@ class Learner:
     def _judged(self, vectors: Tensor, labels: Tensor, items: Tensor, generator: Any) -> tuple[Tensor, Tensor, Matrix]:
         everybody = self.devices.gather(vectors.float(), len(labels))
         matrix = self.objective.matrix(everybody, labels, items)
-        return self.objective.value(matrix, generator), everybody, matrix
+        value = self.objective.value(matrix, generator, mine=self._mining)
+        for dim in self._prefixes:
+            short = self.objective.matrix(everybody[:, :dim], labels, items)
+            value = value + self.objective.value(short, generator, mine=self._mining)
+        return value / (1 + len(self._prefixes)), everybody, matrix
 
-    def _whole(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
-        value, vectors, matrix = self._judged(self._forward(pixels, seed), labels, items, generator)
+    def _whole(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
+        value, vectors, matrix = self._judged(self._forward(given, seed), labels, items, generator)
         self.devices.fabric.backward(value * share)
         return value, vectors.detach(), matrix
 
-    def _cached(self, pixels: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
+    def _cached(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
         """Vectors by chunks without a graph, the loss's gradient for them, then each chunk again with its share."""
         import torch
 
         # of like sizes: a last chunk of one picture is none that batch norm can learn from
-        pieces = max(1, -(-len(pixels) // self.loop.chunk))
-        chunks = pixels.tensor_split(pieces)
+        pieces = max(1, -(-len(given) // self.loop.chunk))
+        chunks = given.tensor_split(pieces)
         with torch.no_grad(), _steady(self.network):
             found = [self._forward(chunk, seed + number) for number, chunk in enumerate(chunks)]
         vectors = torch.cat(found).float().requires_grad_()
@@ -141,12 +155,12 @@ class Learner:
                 self.devices.fabric.backward(self._forward(chunk, seed + number).float(), gradient=part)
         return value, everybody.detach(), matrix
 
-    def _forward(self, pixels: Tensor, seed: int) -> Tensor:
-        """(m, size, size, 3) -> (m, d); dropout follows from `seed`, so that a chunk meets the same one twice."""
+    def _forward(self, given: Tensor, seed: int) -> Tensor:
+        """(m, ...) -> (m, d); dropout follows from `seed`, so that a chunk meets the same one twice."""
         import torch
 
         torch.manual_seed(seed + 7919 * int(self.devices.fabric.global_rank))
-        vectors: Tensor = self._running(pixels)
+        vectors: Tensor = self._running(given)
         return vectors
 
     def _step(self, rate: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from nearsight.measure.intervals import SAMPLES, Interval, bootstrap, chance
 from nearsight.measure.judged import Floats, judge
 from nearsight.measure.metrics import Metric
 from nearsight.measure.ranking import Gallery, rank
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +93,15 @@ def evaluating(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Generator[Step, None, Measures]:
-    """Rankings of consecutive blocks of queries -> Measures, with a Step after each block.
+    """Rankings of consecutive blocks of queries -> Measures, with a Step after each block. Raises as `valuing`."""
+    values = yield from valuing(blocks, relevance, metrics)
+    return measures_of(values, relevance, metrics, samples=samples, seed=seed)
+
+
+def valuing(
+    blocks: Iterable[tuple[slice, Hits]], relevance: Relevance, metrics: Sequence[Metric]
+) -> Generator[Step, None, Floats]:
+    """Rankings of consecutive blocks of queries -> (metrics, q) values, with a Step after each block.
 
     Raises MeasureError for a block that is too short for a metric, holds a query's own item, or leaves a query out.
     """
@@ -108,7 +119,7 @@ def evaluating(
         yield Step("queries", done, len(relevance))
     if done != len(relevance):
         raise MeasureError(f"queries {done} to {len(relevance)} have no ranking", code="measure/hits")
-    return measures_of(values, relevance, metrics, samples=samples, seed=seed)
+    return values
 
 
 def evaluate(
@@ -158,7 +169,7 @@ def measures_of(
         Measure(
             metric,
             bootstrap(own, summary=metric.summary, samples=samples, seed=seed),
-            _over(metric, floor),
+            summarised(metric, floor),
             own,
         )
         for metric, own, floor in zip(metrics, values, floors, strict=True)
@@ -172,24 +183,24 @@ def measures_of(
             ClassRow(
                 name,
                 int(mine.sum()),
-                tuple(_over(metric, own[mine]) for metric, own in zip(metrics, values, strict=True)),
-                tuple(_over(metric, floor[mine]) for metric, floor in zip(metrics, floors, strict=True)),
+                tuple(summarised(metric, own[mine]) for metric, own in zip(metrics, values, strict=True)),
+                tuple(summarised(metric, floor[mine]) for metric, floor in zip(metrics, floors, strict=True)),
             )
         )
     return Measures(rows, int(measured.sum()), int((~measured).sum()), tuple(table))
 
 
-def drain(work: Generator[Step, None, Measures]) -> Measures:
-    """Run `evaluating` to its end without watching."""
+def drain(work: Generator[Any, None, T]) -> T:
+    """Run `evaluating`, or any such work, to its end without watching."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            result: Measures = end.value
-            return result
+            return cast(T, end.value)
 
 
-def _over(metric: Metric, values: Floats) -> float:
+def summarised(metric: Metric, values: Floats) -> float:
+    """(q,) values, NaN left out, as the one number of that metric: NaN where nothing is left."""
     known = values[~np.isnan(values)]
     if not known.size:
         return float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +52,37 @@ def bootstrap(
     return Interval(float(_summary(known[None], summary)[0]), float(low), float(high))
 
 
+def bootstrap_groups(
+    strata: Sequence[Sequence[tuple[Floats, Ints]]],
+    *,
+    summary: Literal["mean", "median"] = "mean",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile bootstrap over groups of queries that are not independent: captions of one picture.
+
+    A stratum is a set of g groups, of which g are drawn with replacement, each with all of its queries. It has parts:
+    (q,) values without NaN beside (q,) the groups they belong to, from 0, no group left out. Its number is the sum of
+    its parts' summaries, all of the same draw; the result is the mean over strata, which are drawn one by one.
+    """
+    if samples < 1 or not 0 < level < 1:
+        raise MeasureError(f"{samples} samples at level {level} make no interval", code="measure/interval")
+    rng = np.random.default_rng(seed)
+    value, drawn = 0.0, np.zeros(samples)
+    for parts in strata:
+        groups = int(parts[0][1].max()) + 1
+        value += float(_of_draws(parts, np.ones((1, groups), dtype=np.int64), summary)[0])
+        step = max(1, _BLOCK // max(len(values) for values, _ in parts))
+        for begin in range(0, samples, step):
+            some = min(step, samples - begin)
+            chosen = rng.integers(groups, size=(some, groups)) + groups * np.arange(some)[:, None]
+            times = np.bincount(chosen.ravel(), minlength=some * groups).reshape(some, groups)
+            drawn[begin : begin + some] += _of_draws(parts, times, summary)
+    low, high = np.quantile(drawn / len(strata), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value / len(strata), float(low), float(high))
+
+
 def paired(a: Floats, b: Floats, *, samples: int = SAMPLES, seed: int = 0) -> Interval:
     """The mean of b - a over the same queries, with its 95% interval: (q,) and (q,), aligned.
 
@@ -76,6 +108,21 @@ def chance(metric: Metric, counts: Ints, sizes: Ints) -> Floats:
     )
     expected: Floats = values[where.ravel()]
     return expected
+
+
+def _of_draws(parts: Sequence[tuple[Floats, Ints]], times: Ints, summary: Literal["mean", "median"]) -> Floats:
+    """(s, g) how often each group was drawn -> (s,) the sum of the parts' summaries."""
+    total = np.zeros(len(times))
+    for values, groups in parts:
+        if summary == "mean":
+            sums, sizes = np.bincount(groups, weights=values), np.bincount(groups)
+            total += (times @ sums) / (times @ sizes)
+        else:
+            order = np.argsort(values, kind="stable")
+            until = np.cumsum(times[:, groups[order]], axis=1)  # drawn values up to each, in the order of size
+            middle = ((until[:, -1:] - 1) // 2, until[:, -1:] // 2)
+            total += sum(values[order][(until <= at).sum(axis=1)] for at in middle) / 2
+    return total
 
 
 def _summary(values: Floats, summary: Literal["mean", "median"]) -> Floats:

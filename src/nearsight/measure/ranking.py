@@ -7,7 +7,7 @@ last bits, which would break a true tie by chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked, require_unit
 from nearsight.core.errors import MeasureError
 from nearsight.core.relevance import KeyLists, require_keys
+
+Correction = Callable[[Scores], Scores]
+"""(b, n) scores of some queries -> (b, n) finite scores to rank by; each row is judged by itself."""
 
 BLOCK = 1 << 22
 """Scores held at once: about 200 MB with everything that is made of them."""
@@ -64,7 +67,13 @@ class Gallery:
 
 
 def rank(
-    queries: Vectors, gallery: Gallery, *, k: int | None = None, without: KeyLists | None = None, size: int = BLOCK
+    queries: Vectors,
+    gallery: Gallery,
+    *,
+    k: int | None = None,
+    without: KeyLists | None = None,
+    correct: Correction | None = None,
+    size: int = BLOCK,
 ) -> Iterator[tuple[slice, Hits]]:
     """The exact ranking of the gallery for (q, d) queries, block by block: (slice of the queries, their Hits).
 
@@ -72,10 +81,16 @@ def rank(
     anything is cut. With k=None the whole gallery is ranked. With k, at least k places come back, **and the cut goes
     on to the end of a tie** that straddles it (a row that ends earlier is filled with empty places), so that a measure
     at k can average over the orders of the tied items instead of meeting one of them.
+
+    `correct` makes other scores of the inner products, a block at a time, before anything is left out (hubness
+    correction); items of equal content stay tied whatever it does.
     """
     if k is not None and k < 1:
         raise MeasureError(f"k must be 1 or more, got {k}", code="measure/k")
     for part, scores in gallery.blocks(queries, size):
+        if correct is not None:
+            scores = correct(scores)
+            scores[:, gallery.twins] = scores[:, gallery.models]
         if without is not None:
             rows, keys = without.rows(part).pairs()
             at = np.searchsorted(gallery.keys, keys)

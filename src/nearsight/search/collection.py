@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit, unit
+from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
 from nearsight.core.events import Event, Step
-from nearsight.core.items import Item, Match, Value
-from nearsight.data.images import Limits, decode, picture_hash, read
+from nearsight.core.items import CaptionMatch, Item, Match, Value
+from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
+from nearsight.search.captions import Captions
+from nearsight.search.examples import vector_of
 from nearsight.search.export import export
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.store import check as checking
@@ -37,7 +38,7 @@ _ITEM = (
 
 
 class Collection:
-    """Pictures, their vectors and what is known about them, in one folder, searched by picture.
+    """Pictures, their vectors and what is known about them, in one folder, searched by picture and by words.
 
     One process may write, any number may read meanwhile. Use it as a context manager, or `close` it.
     """
@@ -49,6 +50,7 @@ class Collection:
         self._encoder = encoder
         self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
         self._search_lock = threading.Lock()
+        self._captions = Captions(self)
 
     @classmethod
     def create(
@@ -76,7 +78,7 @@ class Collection:
             fingerprint=spec.fingerprint,
             dim=spec.dim,
             dtype=dtype,
-            extra={"engine": engine, "encoder": spec.address},
+            extra={"engine": engine, "encoder": spec.address, "modalities": list(spec.modalities)},
         )
         return cls(store, encoder if isinstance(encoder, Encoder) else None)
 
@@ -119,6 +121,11 @@ class Collection:
         return str(self.store.manifest["fingerprint"])
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the encoder takes (`EncoderSpec.modalities`): with ``text`` in it, words find pictures."""
+        return tuple(self.store.manifest.get("modalities", ["image"]))  # before encoders had words, none was noted
+
+    @property
     def engine_state(self) -> str:
         """``ready``, or why an exact scan answers instead of the engine."""
         return self._searcher.state
@@ -153,6 +160,7 @@ class Collection:
         root: Path,
         *,
         annotate: Callable[[Path], syncing.Annotation | None] | None = None,
+        only: Callable[[Path], bool] | None = None,
         drop: str = "safe",
         limits: Limits = syncing.DEFAULT_LIMITS,
         workers: int | None = None,
@@ -161,7 +169,7 @@ class Collection:
     ) -> Iterator[Event]:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
-        options = syncing.Options(annotate, drop, limits, workers, isolate, follow_links)
+        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
         return syncing.sync(self, Path(root), options)
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
@@ -200,7 +208,8 @@ class Collection:
     def search(self, query: Query | Source, k: int = 10) -> list[Match]:
         """The k items most similar to the query, best first; ties by smaller key.
 
-        Fewer than k only where fewer items exist or meet the filter. Raises QueryError, PictureError, Damaged.
+        Fewer than k only where fewer items exist or meet the filter. Raises QueryError, PictureError, Damaged, and
+        EncoderError for words (`Text`): code ``encoder/no-text``, ``text/empty``.
         """
         asked = query if isinstance(query, Query) else Query.like(query)
         vector = self.vector(asked)
@@ -213,6 +222,23 @@ class Collection:
         pairs = [(key, float(s)) for key, s in zip(keys, hits.scores[0], strict=False) if key in found]
         return [Match(found[key], score, rank) for rank, (key, score) in enumerate(pairs, start=1)]
 
+    def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
+        """The k captions of items that say best what the query shows, best first; ties by smaller key.
+
+        A filter is held against the items. Captions are encoded once: by `sync` and `encode_captions`, the rest now.
+        Raises as `search`, and QueryError (code ``query/captions``) where no item has a caption.
+        """
+        return self._captions.search(query if isinstance(query, Query) else Query.like(query), k)
+
+    def encode_captions(self) -> Generator[Event, None, int]:
+        """Make captions searchable; `sync` does it too. See `nearsight.search.captions.Captions.encode`."""
+        return self._captions.encode()
+
+    @property
+    def captions_missing(self) -> int:
+        """Texts of captions that are not encoded yet."""
+        return len(self._captions.missing())
+
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
         queries = require_unit(queries, self.dim)
@@ -221,34 +247,8 @@ class Collection:
             return self._searcher.search(self.store.verified(), queries, k, among)
 
     def vector(self, query: Query) -> Vectors:
-        """The query as one unit vector (dim,): the weighted sum of its examples' unit vectors, made unit.
-
-        Raises QueryError (code ``query/cancelled``) where the examples cancel each other out.
-        """
-        total = np.zeros(self.dim, dtype=np.float64)
-        for source, weight in query.examples:
-            total += weight * self._vector_of(source).astype(np.float64)
-        if float(np.linalg.norm(total)) < 1e-6:
-            raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
-        return _first(unit(total[None]))
-
-    def _vector_of(self, source: Source) -> NDArray[np.float32]:
-        if isinstance(source, np.ndarray):
-            if source.shape != (self.dim,):
-                raise QueryError(f"a query vector has shape ({self.dim},), not {source.shape}", code="query/vector")
-            return _first(unit(source[None]))
-        if isinstance(source, (int, np.integer)):
-            snapshot = self.store.verified()
-            rows = snapshot.rows_of(np.array([source if abs(source) < 1 << 63 else NO_KEY], dtype=np.int64))
-            if rows[0] < 0:
-                raise QueryError(f"there is no item {source}", code="query/key")
-            return _first(snapshot.vectors(rows))
-        if isinstance(source, Image.Image):
-            picture = source.convert("RGB")
-        else:
-            content = source if isinstance(source, bytes) else read(Path(source))
-            picture = decode(content, side=self.encoder.tower.side)
-        return _first(self.encoder.encode_images([picture]))
+        """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
+        return vector_of(self, query)
 
     # looking
 
@@ -335,6 +335,8 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
         snapshot = self.store.snapshot()
+        with self.store.reading() as catalogue:
+            captions = catalogue.one("SELECT sum(json_array_length(captions)) FROM item WHERE captions != '[]'")
         return {
             "items": len(snapshot),
             "dead": int(snapshot.alive.size - len(snapshot)),
@@ -343,6 +345,8 @@ class Collection:
             "dim": self.dim,
             "dtype": self.store.shape.dtype.name,
             "encoder": self.store.manifest["encoder"],
+            "modalities": list(self.modalities),
+            "captions": captions or 0,
             "fingerprint": self.fingerprint,
             "engine": self.engine,
             "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
@@ -367,11 +371,6 @@ class Collection:
     def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) -> Iterator[Event | Finding]:
         """Mend a collection that may be too damaged to open; see `nearsight.search.store.repair.repair`."""
         return repair(folder, encoder=encoder, drop=drop)
-
-
-def _first(vectors: Vectors) -> Vectors:
-    """(1, d) -> (d,)"""
-    return vectors.reshape(-1, vectors.shape[-1])[0, :]
 
 
 def _item(row: tuple[Any, ...]) -> Item:

@@ -1,4 +1,4 @@
-"""What is asked: pictures, items and vectors with weights, and a filter on what is stored beside them."""
+"""What is asked: pictures, words, items and vectors with weights, and a filter on what is stored beside them."""
 
 from __future__ import annotations
 
@@ -120,8 +120,24 @@ def _value(field: str, text: str) -> Value:
     return text
 
 
-Source = Path | str | bytes | Image.Image | NDArray[np.floating] | int
-"""A picture (path, content, or decoded), a vector (d,), or the key of an item in the collection."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words to look for: ``Text("two dogs on a beach")``. A plain str is the path of a picture.
+
+    Raises QueryError (code ``query/words``) where there are none, or bytes among them that are no letters.
+    """
+
+    words: str
+
+    def __post_init__(self) -> None:
+        if not self.words.strip():
+            raise QueryError("there are no words to look for", code="query/words", hint="say what the picture shows")
+        if any("\ud800" <= letter <= "\udfff" for letter in self.words):  # bytes of a command line that are not UTF-8
+            raise QueryError(f"{self.words!a} is not text: it holds half a letter", code="query/words")
+
+
+Source = Path | str | bytes | Image.Image | Text | NDArray[np.floating] | int
+"""A picture (path, content, or decoded), words, a vector (d,), or the key of an item in the collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +154,8 @@ class Query:
             raise QueryError("a query needs at least one example", code="query/empty")
         given = where if isinstance(where, Filter) else Filter.of(where or {})
         return cls(tuple((e, 1.0) for e in examples), given)
+
+    @classmethod
+    def words(cls, *texts: str, where: Filter | Mapping[str, Any] | None = None) -> Query:
+        """Pictures that show what the texts say; each weighs 1. Raises QueryError as `like` and `Text`."""
+        return cls.like(*map(Text, texts), where=where)

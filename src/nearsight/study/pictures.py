@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,15 @@ class Pictures:
             return None
 
 
+class Prepares(Protocol):
+    """The part of an image tower that `prepared` asks for; see `nearsight.encode.encoder.ImageTower`."""
+
+    @property
+    def side(self) -> int: ...
+
+    def prepare(self, picture: Image.Image) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Encodings:
     """Items that could be encoded, their vectors (n, d), each picture's sha256. ``cached``: nothing was encoded."""
@@ -73,31 +83,23 @@ def encoding(
     """
     skipped: list[Skipped] = []
     with ThreadPoolExecutor(threads) as pool:
-        hashes = []
-        for number, found in enumerate(pool.map(lambda item: _hash(item, pictures), items), start=1):
-            hashes.append(found)
-            if number % 256 == 0 or number == len(items):
-                yield Step("pictures read", number, len(items))
+        hashes = yield from hashing(items, pictures, pool)
         place = None
         if cache_folder is not None:
-            place = cache_folder / _name(encoder.spec.fingerprint, [str(found) for found in hashes])
-            kept = _load(place)
+            place = cache_folder / vectors_name(encoder.spec.fingerprint, [str(found) for found in hashes])
+            kept = load_vectors(place)
             if kept is not None:
                 usable, vectors = kept
                 lost = [(item, found) for item, found, fine in zip(items, hashes, usable, strict=True) if not fine]
                 for item, found in lost:
-                    skipped.append(found if isinstance(found, Skipped) else _again(item, pictures, encoder))
+                    skipped.append(found if isinstance(found, Skipped) else _again(item, found, pictures, encoder))
                     yield skipped[-1]
                 return _encodings(items, hashes, usable, vectors, skipped, cached=True)
         usable = np.zeros(len(items), dtype=np.bool_)
-        parts: list[Vectors] = []
-        size = encoder.tower.batch
-        ahead: list[Future[NDArray[Any] | Skipped]] = []
-        for begin in range(0, max(len(items), 1), size):
-            ahead = ahead or [pool.submit(_prepare, item, pictures, encoder) for item in items[begin : begin + size]]
-            # the next batch is decoded while this one goes through the network
-            coming = [pool.submit(_prepare, item, pictures, encoder) for item in items[begin + size : begin + 2 * size]]
-            ready = [future.result() for future in ahead]
+        parts = [np.empty((0, encoder.tower.dim), dtype=np.float32)]
+        pairs, size, begin = list(zip(items, hashes, strict=True)), encoder.tower.batch, 0
+        batches = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+        for ready in prepared(batches, encoder.tower, pictures, pool):
             for at, outcome in enumerate(ready, start=begin):
                 if isinstance(outcome, Skipped):
                     skipped.append(outcome)
@@ -105,14 +107,11 @@ def encoding(
                 else:
                     usable[at] = True
             parts.append(encoder.encode_prepared([r for r in ready if not isinstance(r, Skipped)]))
-            yield Step("pictures encoded", min(begin + size, len(items)), len(items))
-            ahead = coming
+            begin += len(ready)
+            yield Step("pictures encoded", begin, len(items))
     vectors = np.concatenate(parts)
     if place is not None:
-        files = {"vectors.npy": _bytes(vectors), "usable.npy": _bytes(usable)}
-        with contextlib.suppress(OSError, WriteFailed):  # a folder that cannot be written: the next run encodes again
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_artefact(place, FORMAT, VERSION, {"fingerprint": encoder.spec.fingerprint}, files)
+        keep_vectors(place, encoder.spec.fingerprint, usable, vectors)
     return _encodings(items, hashes, usable, vectors, skipped, cached=False)
 
 
@@ -130,27 +129,66 @@ def _encodings(
     return Encodings(tuple(items[row] for row in rows), vectors, kept, tuple(skipped), cached)
 
 
+def hashing(
+    items: Sequence[Item], pictures: Pictures, pool: ThreadPoolExecutor
+) -> Generator[Event, None, list[str | Skipped]]:
+    """The sha256 of each picture's file, in hex, or why it cannot be read."""
+    hashes: list[str | Skipped] = []
+    for number, found in enumerate(pool.map(lambda item: _hash(item, pictures), items), start=1):
+        hashes.append(found)
+        if number % 256 == 0 or number == len(items):
+            yield Step("pictures read", number, len(items))
+    return hashes
+
+
+def prepared(
+    batches: Iterable[Sequence[tuple[Item, str | Skipped]]],
+    tower: Prepares,
+    pictures: Pictures,
+    pool: ThreadPoolExecutor,
+) -> Iterator[list[NDArray[Any] | Skipped]]:
+    """Pictures with their hashes -> what `tower` takes, batch by batch; the next one is decoded meanwhile."""
+    waiting: deque[list[Future[NDArray[Any] | Skipped]]] = deque()
+    for batch in batches:
+        waiting.append([pool.submit(_prepare, *pair, pictures, tower) for pair in batch])
+        if len(waiting) > 1:
+            yield [future.result() for future in waiting.popleft()]
+    while waiting:
+        yield [future.result() for future in waiting.popleft()]
+
+
 def _hash(item: Item, pictures: Pictures) -> str | Skipped:
+    found = _read(item, pictures)
+    return found if isinstance(found, Skipped) else hashlib.sha256(found).hexdigest()
+
+
+def _prepare(item: Item, known: str | Skipped, pictures: Pictures, tower: Prepares) -> NDArray[Any] | Skipped:
+    """Decoded and prepared, if it still is the picture whose sha256 was taken."""
+    if isinstance(known, Skipped):
+        return known
+    found = _read(item, pictures)
+    if isinstance(found, Skipped):
+        return found
+    if hashlib.sha256(found).hexdigest() != known:
+        return Skipped(str(item.path), "picture/changed", "its file changed meanwhile", "run the same again")
     try:
-        return hashlib.sha256(pictures.read(item.path)).hexdigest()
+        return tower.prepare(pictures.decode(found, tower.side))
+    except PictureError as error:
+        return _skipped(item, error)
+
+
+def _read(item: Item, pictures: Pictures) -> bytes | Skipped:
+    try:
+        return pictures.read(item.path)
     except PictureError as error:
         return _skipped(item, error)
     except OSError as error:
         return Skipped(str(item.path), "picture/unreadable", str(error), "is the file still there, and readable?")
 
 
-def _prepare(item: Item, pictures: Pictures, encoder: Encoder) -> NDArray[Any] | Skipped:
-    try:
-        return encoder.prepare(pictures.decode(pictures.read(item.path), encoder.tower.side))
-    except PictureError as error:
-        return _skipped(item, error)
-    except OSError as error:
-        return Skipped(str(item.path), "picture/unreadable", str(error), "is the file still there, and readable?")
-
-
-def _again(item: Item, pictures: Pictures, encoder: Encoder) -> Skipped:
+def _again(item: Item, known: str, pictures: Pictures, encoder: Encoder) -> Skipped:
     """Why a picture that was left out when the cache was made was left out."""
-    found = _prepare(item, pictures, encoder)
+    found = _prepare(item, known, pictures, encoder.tower)
     if isinstance(found, Skipped):
         return found
     return Skipped(str(item.path), "picture/unreadable", "could not be read when the vectors were made")
@@ -160,12 +198,14 @@ def _skipped(item: Item, error: PictureError) -> Skipped:
     return Skipped(str(item.path), error.code, error.message, error.hint)
 
 
-def _name(fingerprint: str, hashes: Sequence[str]) -> str:
+def vectors_name(fingerprint: str, hashes: Sequence[str]) -> str:
+    """The folder, in a cache, of the vectors that an encoder makes of what has these hashes."""
     return f"{fingerprint[:16]}-{hashlib.sha256(chr(10).join([fingerprint, *hashes]).encode()).hexdigest()[:32]}"
 
 
-def _load(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
-    """What the cache holds; None where it holds nothing, or nothing that can be trusted: then it is made again."""
+def load_vectors(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
+    """(which things have a vector, their vectors) as a cache holds them; None where it holds nothing, or nothing that
+    can be trusted: then it is made again."""
     try:
         read_artefact(place, FORMAT, VERSION)
     except (NotACollection, FormatError, Damaged):
@@ -175,7 +215,16 @@ def _load(place: Path) -> tuple[NDArray[np.bool_], Vectors] | None:
     return usable, vectors
 
 
-def _bytes(array: NDArray[Any]) -> bytes:
+def keep_vectors(place: Path, fingerprint: str, usable: NDArray[np.bool_], vectors: Vectors) -> None:
+    """What `load_vectors` takes back. A folder that cannot be written keeps nothing: the next run encodes again."""
+    files = {"vectors.npy": npy(vectors), "usable.npy": npy(usable)}
+    with contextlib.suppress(OSError, WriteFailed):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_artefact(place, FORMAT, VERSION, {"fingerprint": fingerprint}, files)
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """The content of a .npy file."""
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()

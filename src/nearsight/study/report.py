@@ -21,6 +21,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -213,8 +214,14 @@ class Report:
         )
 
 
-def many_to_json(reports: Sequence[Report]) -> str:
-    """A JSON array of what `Report.to_json` gives, with a newline at its end."""
+class Written(Protocol):
+    """Any report that becomes JSON."""
+
+    def to_json(self) -> str: ...
+
+
+def many_to_json(reports: Sequence[Written]) -> str:
+    """A JSON array of what each report's ``to_json`` gives, with a newline at its end."""
     return "[\n" + ",\n".join(report.to_json().rstrip() for report in reports) + "\n]\n"
 
 

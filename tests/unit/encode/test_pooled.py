@@ -88,11 +88,26 @@ def test_weights_are_those_of_the_network_without_the_pooling(tmp_path) -> None:
         assert given.spec.dim == width
 
 
+def test_vgg_has_no_average_and_its_last_map_is_pooled() -> None:
+    encoder = create("torchvision/vgg11?size=64&pretrained=false&pool=gem?p=2;learned=false")
+    shown = torch.from_numpy(np.stack([encoder.prepare(p) for p in pictures()]))
+    plain = create("torchvision/vgg11?size=64&pretrained=false").tower
+    assert (encoder.spec.dim, plain.dim) == (512, 4096), "conv5, and fc7"
+    facts = encoder.tower.preprocess
+    pixels = (shown / 255 - torch.tensor(facts.mean)) / torch.tensor(facts.std)
+    with torch.inference_mode():
+        cells = plain.module.features(pixels.permute(0, 3, 1, 2).float()).flatten(2)
+    true = cells.square().mean(dim=2).sqrt().numpy()
+    true /= np.linalg.norm(true, axis=1, keepdims=True)
+    assert np.einsum("nd,nd->n", encoder.encode_images(pictures()), true).min() > 0.9999
+    assert not encoder.tower.module.pool.pool.p.requires_grad
+
+
 @pytest.mark.parametrize(
     ("address", "kind"),
     [
-        ("torchvision/vgg11?size=64&pool=gem", InputError), ("torchvision/shufflenet_v2_x0_5?pool=gem", InputError),
-        ("timm/mixer_s16_224?pool=gem", InputError), ("timm/resnet50_clip?pool=gem", InputError),
+        ("torchvision/shufflenet_v2_x0_5?pool=gem", InputError),
+        ("timm/mixer_s16_224?pool=cells", InputError), ("timm/resnet50_clip?pool=gem", InputError),
         ("timm/test_resnet?pool=gems", UnknownName), ("torchvision/resnet18?pool=gem?p=0", InputError),
     ],
 )  # fmt: skip

@@ -26,7 +26,7 @@ import hashlib, json, sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from unit.learn.test_fit import DIM, PLAIN, SIZE, loops, network
+from unit.learn.test_fit import DIM, PLAIN, loops, network, source
 from unit.learn.conftest import drain
 from nearsight.core.items import Item
 from nearsight.learn.devices import Devices
@@ -40,7 +40,7 @@ mine = {}
 for loss, chunk in CASES:
     goal = Goal(loss=loss, sampler="shuffled" if "softmax" in loss else "pk?k=4")
     recipe = loops(replace(PLAIN, objective=goal), epochs=2, batch=11, optimiser="sgd", lr=0.05, chunk=chunk)
-    found = drain(fit(network(norm=False), DIM, SIZE, pictures, recipe, devices=devices))
+    found = drain(fit(network(norm=False), DIM, source(pictures, recipe), recipe, devices=devices))
     mine |= {f"{loss} {name}": tensor.tolist() for name, tensor in found.network.state_dict().items()}
 (Path(sys.argv[2]) / f"{devices.fabric.global_rank}.json").write_text(json.dumps([devices.world, mine]))
 """

@@ -20,6 +20,7 @@ from nearsight.core.items import Item
 from nearsight.encode.network import stacked
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn.augment import Augment
+from nearsight.learn.from_pictures import FromPictures
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.pictures import Pictures, proven
 from nearsight.learn.recipe import Data, Goal, Loop, Network, Recipe
@@ -51,7 +52,12 @@ def network(*, dropout: float = 0.0, norm: bool = True, seed: int = 0) -> Any:
 
 def fitted(pictures: Pictures, recipe: Recipe = PLAIN, see: list[Any] | None = None, **given: Any) -> Fitted:
     net = given.pop("network", None) or network()
-    return drain(fit(net, DIM, SIZE, pictures, recipe, **given), see)
+    held = given.pop("held_out", None)
+    return drain(fit(net, DIM, source(pictures, recipe), recipe, held_out=held and source(held, recipe), **given), see)
+
+
+def source(pictures: Pictures, recipe: Recipe) -> FromPictures:
+    return FromPictures(pictures, SIZE, recipe.augment, recipe.loop.workers)
 
 
 def weights(of: Fitted) -> bytes:
@@ -106,11 +112,12 @@ STOPPED = {
 def test_stopped_anywhere_it_ends_in_the_same_weights(name: str, pictures: Pictures, place: Path) -> None:
     recipe = STOPPED[name]
     given = {"held_out": pictures} if recipe.data.validation else {}
+    seen = source(pictures, recipe)
     whole = fitted(pictures, recipe, network=network(dropout=0.2), **given)
     stops = 0
     while True:
-        work = fit(network(dropout=0.2, seed=stops + 7), DIM, SIZE, pictures, recipe, folder=place, **given)
-        work = work if stops else fit(network(dropout=0.2), DIM, SIZE, pictures, recipe, folder=place, **given)
+        net = network(dropout=0.2, seed=stops + 7 if stops else 0)
+        work = fit(net, DIM, seen, recipe, folder=place, held_out=seen if given else None)
         steps, found = 0, None
         while found is None and steps < 1:
             try:
@@ -179,10 +186,10 @@ def test_an_epoch_that_cannot_be_measured_is_never_the_best(
     values: tuple[float, ...], chosen: int, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coming = iter(values)
-    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: next(coming))
+    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: (next(coming), None))
     recipe = replace(PLAIN, data=Data(validation=0.2), loop=replace(PLAIN.loop, epochs=len(values), select="best"))
     assert fitted(pictures, recipe, held_out=pictures).chosen == chosen
-    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: float("nan"))
+    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: (float("nan"), None))
     with pytest.raises(InputError, match="no epoch could be measured"):
         fitted(pictures, recipe, held_out=pictures)
 
@@ -321,7 +328,7 @@ def test_a_picture_that_vanishes_meanwhile_is_named(squares: list[Item], tmp_pat
 KILLED = """
 import sys
 from pathlib import Path
-from unit.learn.test_fit import PLAIN, SIZE, DIM, loops, network, weights
+from unit.learn.test_fit import PLAIN, DIM, loops, network, source, weights
 from unit.learn.conftest import drain
 from nearsight.core.items import Item
 from nearsight.learn.fit import fit
@@ -329,7 +336,8 @@ from nearsight.learn.pictures import proven
 items = [Item(n, p, p.name.rstrip("0123456789.png")) for n, p in enumerate(sorted(Path(sys.argv[1]).iterdir()))]
 pictures = drain(proven(items, side=16, cache_mb=64, workers=1))
 print("ready", flush=True)
-found = drain(fit(network(), DIM, SIZE, pictures, loops(PLAIN, epochs=60), folder=Path(sys.argv[2])))
+recipe = loops(PLAIN, epochs=60)
+found = drain(fit(network(), DIM, source(pictures, recipe), recipe, folder=Path(sys.argv[2])))
 import hashlib
 print(hashlib.sha256(weights(found)).hexdigest(), len(found.history), found.resumed is not None, flush=True)
 """

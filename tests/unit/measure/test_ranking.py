@@ -154,3 +154,20 @@ def test_a_kernel_that_rounds_equal_columns_differently_breaks_no_tie() -> None:
     uneven[30] = np.nextafter(uneven[30], np.float32(2))  # what such a kernel amounts to
     scores = replace(gallery, vectors=uneven).score(vectors(10, 64, seed=1))
     assert np.array_equal(scores[:, 30], scores[:, 4])
+
+
+def test_a_correction_ranks_by_its_own_scores_under_the_same_rules() -> None:
+    queries, rows = vectors(9, seed=1), vectors(50)
+    rows[30] = rows[4]
+    gallery = Gallery.of(np.arange(50) * 2, rows)
+    bias = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    own = KeyLists.of([[i * 2] for i in range(9)])
+    for size in (1, 120, 1 << 22):
+        hits = whole(queries, gallery, without=own, correct=lambda scores: scores + bias, size=size)
+        scores = queries.astype(np.float64) @ rows.T + bias
+        scores[:, 30] = scores[:, 4]  # items of equal content stay tied, though the correction tells them apart
+        for row in range(9):
+            order = [at for at in np.lexsort((np.arange(50), -scores[row])).tolist() if at != row]
+            assert hits.keys[row, :-1].tolist() == [2 * at for at in order]
+    unchanged = whole(queries, gallery, correct=lambda scores: scores, k=3)
+    assert np.array_equal(unchanged.keys, whole(queries, gallery, k=3).keys)

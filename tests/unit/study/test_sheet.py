@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image, ImageFont
 
 from nearsight.study.pages import sheet as drawing
-from nearsight.study.pages.sheet import Cell, contact_sheet, fit, thumbnail
+from nearsight.study.pages.sheet import Cell, contact_sheet, fit, thumbnail, written
 
 
 def cell(right: bool | None = None, caption: str = "coast / 12.jpg") -> Cell:
@@ -64,3 +65,24 @@ def test_a_picture_that_is_gone_and_extreme_shapes() -> None:
     whole = np.asarray(thumbnail(Image.new("RGB", (100, 50), (255, 0, 0)), 100))
     assert tuple(whole[50, 50]) == (255, 0, 0)
     assert tuple(whole[5, 50]) == drawing._PAPER  # never cropped
+
+
+def test_words_stand_in_a_querys_place() -> None:
+    plain = np.asarray(contact_sheet([Cell(None, "", words="two dogs")], [], side=100))
+    other = np.asarray(contact_sheet([Cell(None, "", words="two cats")], [], side=100))
+    nothing = np.asarray(contact_sheet([Cell(None, "")], [], side=100))
+    assert plain.shape == other.shape == nothing.shape
+    assert (plain != other).any()
+    assert (plain != nothing).any()
+
+
+@pytest.mark.parametrize("words", ["a", "word " * 10_000, "x" * 5000, "собака 犬 🐕", "a\x00\n\udce9b", " ", "w " * 61])
+@pytest.mark.parametrize("side", [40, 200])
+def test_words_of_any_length_stay_inside(words: str, side: int) -> None:
+    paper = np.asarray(written(words, side)).astype(int)
+    ink = np.argwhere(np.abs(paper - drawing._PAPER).sum(axis=2) > 60)
+    assert paper.shape == (side, side, 3)
+    if words.strip():
+        edge = side // 16 - 2
+        assert ink.min() >= edge - 2
+        assert ink.max() <= side - edge + 1

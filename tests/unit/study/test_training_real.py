@@ -26,7 +26,7 @@ def test_the_small_network_learns_the_mit_split(
     from nearsight.study.training.run import train
 
     monkeypatch.setenv("NEARSIGHT_DATA", str(data_root))
-    recipe = override(recipes.read("modern/small"), ["loop.epochs=4"])
+    recipe = override(recipes.of_pictures(recipes.read("modern/small")), ["loop.epochs=4"])
     work: Any = train(replace(recipe, about=""), tmp_path / "out", maps=False)
     while True:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,8 @@ from nearsight.core.registry import Catalogue
 
 DATASETS = Catalogue("nearsight.data.datasets", "data set")
 ROOT_VARIABLE = "NEARSIGHT_DATA"
+EMPTY_CAPTION = "dataset/empty-caption"
+"""Code of the note on a caption that holds nothing but blanks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,20 @@ def place(variant: str | None, root: Path | None, name: str) -> Path:
     if not path.exists():
         raise DatasetError(f"there is no {path}", code="dataset/missing", hint="check the path and what is mounted")
     return path
+
+
+def usable_captions(path: Path, given: Iterable[object]) -> tuple[tuple[str, ...], tuple[Skipped, ...]]:
+    """(the captions of the picture at `path` without blanks around them, a note on each that is nothing but blanks).
+
+    Anything else is a caption: punctuation, an emoji, ten thousand words.
+    """
+    texts = [str(one if one is not None else "").strip() for one in given]
+    notes = [
+        Skipped(str(path), EMPTY_CAPTION, f"its caption {number} of {len(texts)} is empty", "write it, or remove it")
+        for number, text in enumerate(texts, start=1)
+        if not text
+    ]
+    return tuple(filter(None, texts)), tuple(notes)
 
 
 def few(names: Sequence[str], most: int = 3) -> str:

@@ -16,24 +16,26 @@ from typing import Any
 from nearsight.core.errors import DatasetError
 from nearsight.core.events import Skipped
 from nearsight.core.items import Item
-from nearsight.data.datasets import Dataset, home, place
+from nearsight.data.datasets import Dataset, home, place, usable_captions
 
 
 def build(variant: str | None = None, *, root: Path | None, images: str = "images") -> Dataset:
     """`images` is the folder of the pictures, below the JSON file's own. Keys count the entries of the file.
 
-    Entries whose picture is not there are skipped (``dataset/missing-picture``). The sets have no labels.
+    Entries whose picture is not there are skipped (``dataset/missing-picture``), and so are captions that are empty
+    (``dataset/empty-caption``). The sets have no labels.
     Raises DatasetError: ``dataset/variant``, ``dataset/missing``, ``dataset/format``, ``dataset/empty``.
     """
     if variant is None:
         raise DatasetError("which set?", code="dataset/variant", hint="write karpathy/flickr8k or karpathy/FILE.json")
     listing = _listing(variant, root)
     pictures = listing.parent / images
-    items, skipped = [], []
+    items: list[Item] = []
+    skipped: list[Skipped] = []
     for key, entry in enumerate(_entries(listing)):
         try:
             path = pictures / str(entry.get("filepath", "")) / entry["filename"]
-            captions = tuple(str(sentence["raw"]).strip() for sentence in entry["sentences"])
+            captions, empty = usable_captions(path, [sentence["raw"] for sentence in entry["sentences"]])
             split = str(entry["split"])
         except (KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
@@ -41,6 +43,7 @@ def build(variant: str | None = None, *, root: Path | None, images: str = "image
             ) from error
         if path.is_file():
             items.append(Item(key, path, None, split, captions))
+            skipped += empty
         else:
             skipped.append(Skipped(str(path), "dataset/missing-picture", "named in the listing and not there"))
     name = variant if "." not in variant else listing.name.partition(".")[0].removeprefix("dataset_")

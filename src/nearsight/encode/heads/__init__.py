@@ -18,6 +18,13 @@ HEADS = Catalogue("nearsight.encode.heads", "head")
 WIDEST = 1 << 16
 
 
+def with_dim(address: str, dim: int) -> str:
+    """The head's address with `dim` as its length, where it can be told one and the address does not."""
+    name = address.partition("?")[0]
+    asked = any(option.name == "dim" for option in HEADS.options(name)) and "dim" not in HEADS.check(address)
+    return f"{address}{'&' if '?' in address else '?'}dim={dim}" if asked else address
+
+
 def require_dim(name: str, dim: int) -> None:
     """Raises InputError (code ``head``) for a length that is not within 1 .. WIDEST."""
     if not 1 <= dim <= WIDEST:

@@ -3,10 +3,15 @@
 ``residual=true`` adds the input, or a linear projection of it where ``dim`` is another than the tower's, as the heads
 of Chen et al., "Learning the Best Pooling Strategy for Visual Semantic Embedding" (CVPR 2021) do: the layers then
 learn what a projection lacks. ``mlp?layers=3&activation=relu&norm=false&last=true`` is three times (Linear, ReLU).
+
+For features that are frozen the input can be made ready first, in this order: ``power`` (0.5: square roots, which keep
+the few strong channels of a pooled network from deciding alone: Perronnin, Sanchez and Mensink, ECCV 2010; values below
+0 count as 0), ``standardise`` (each dimension minus its mean, over its deviation) and ``input_dropout``.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from nearsight.core.errors import InputError
@@ -28,6 +33,9 @@ def build(
     norm: bool = True,
     last: bool = False,
     residual: bool = False,
+    power: float = 1.0,
+    standardise: bool = False,
+    input_dropout: float = 0.0,
 ) -> Any:
     """``hidden``: width of the layers between (0: the tower's); ``activation``: gelu or relu; ``norm``: batch norm.
 
@@ -45,6 +53,12 @@ def build(
             f"not {layers}, {dropout} and {activation!r}",
             code="head",
         )
+    if not (0 < power <= 4 and 0 <= input_dropout < 1):
+        raise InputError(
+            f"the head mlp takes a power of 0 < p <= 4 and an input dropout of 0 <= p < 1, not {power} and "
+            f"{input_dropout}",
+            code="head",
+        )
     nn = torch.nn
     act = {"gelu": nn.GELU, "relu": nn.ReLU}[activation]
     with torch.random.fork_rng(devices=[]):
@@ -60,8 +74,20 @@ def build(
             parts.append(nn.Threshold(_TINY, _TINY) if activation == "relu" else act())
         layered = nn.Sequential(*parts)
         head = _residual(torch, layered, width, dim) if residual else layered
+    ready: list[Any] = [_power(torch, power)] * (power != 1)
+    ready += [nn.BatchNorm1d(width, affine=False)] * standardise + [nn.Dropout(input_dropout)] * (input_dropout > 0)
+    if ready:
+        head = nn.Sequential(OrderedDict(ready=nn.Sequential(*ready), head=head))
     head.dim = dim
     return head
+
+
+def _power(torch: Any, power: float) -> Any:
+    class Power(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, vectors: Any) -> Any:
+            return vectors.clamp(min=_TINY) ** power  # a root of 0 has no finite gradient
+
+    return Power()
 
 
 def _residual(torch: Any, layers: Any, width: int, dim: int) -> Any:

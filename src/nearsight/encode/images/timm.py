@@ -3,6 +3,9 @@
 The vector is the pooled features before the classifier. Weights are timm's own (downloaded once), or a file:
 ``?weights=PATH`` with the layers' own names. Preprocessing is that of the weights in timm's catalogue unless an option
 says otherwise.
+
+``pool=gem`` puts that pooling (`nearsight show poolings`) in the place of the network's own; ``pool=cells`` keeps the
+cells of the last feature map, or a transformer's patch tokens, as a set, for heads that pool them (``pooled``).
 """
 
 from __future__ import annotations

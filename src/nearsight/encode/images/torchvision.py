@@ -6,7 +6,8 @@ have any number of classes. Preprocessing is that of torchvision's weights unles
 ``padding=same`` is TensorFlow's rule for strided convolutions: what an even side lacks is added right and below.
 
 ``pool=gem`` puts that pooling (`nearsight show poolings`) in the place of the network's own average; what a network has
-behind it stays there.
+behind it stays there. VGG and AlexNet have none: it pools their last feature map, and fc6 and fc7 are left out.
+``pool=cells`` keeps the cells of the last feature map as a set, for heads that pool them (``pooled``).
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def _pooled(network: Any, torch: Any, variant: str, pool: str, *, size: int, see
     own = getattr(network, "avgpool", None)
     if isinstance(own, torch.nn.AdaptiveAvgPool2d) and own.output_size in (1, (1, 1)):
         return put_in_place(network, "avgpool", pool, size=size, seed=seed)
-    if variant == "mobilenet_v2" or variant.startswith("densenet"):  # theirs is a function, the last thing they do
+    # the first two average in a function, the last thing they do; the others never
+    if variant == "mobilenet_v2" or variant.startswith(("densenet", "vgg", "alexnet")):
         features = network.features
         if variant.startswith("densenet"):
             features = torch.nn.Sequential(OrderedDict(map=features, relu=torch.nn.ReLU()))

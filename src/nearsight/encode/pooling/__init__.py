@@ -10,10 +10,20 @@ it; gradients are finite, also for members that are equal, 0 or large; the same 
 the program's own randomness alone; without a mask and for one size of set it becomes an ONNX graph, and with masks,
 for sets of up to `longest` members, ``module.tabled(longest)`` does, a module that gives the same vectors
 (`_sets.pooling` brings it: itself, unless the file says otherwise).
+
+Where a pooling's address stands inside another's, as in ``torchvision/resnet50?pool=gem?p=2;learned=false``, a ``;``
+divides its options.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from nearsight.core.registry import Catalogue
 
 POOLINGS = Catalogue("nearsight.encode.pooling", "pooling")
+
+
+def pooling_at(address: str, *, width: int, seed: int) -> Any:
+    """The pooling at an address that may come out of another one. Raises UnknownName, InputError, MissingExtra."""
+    return POOLINGS.build(address.replace(";", "&"), width=width, seed=seed)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nearsight.core.errors import InputError
 from nearsight.core.registry import Catalogue
@@ -36,15 +36,19 @@ class Columns:
     negative: Tensor
     """(n, m) bool; a self-pair is in neither mask."""
     bias: Tensor | None = None
-    """(m,), added to every row of scores."""
+    """(m,) or (), added to every row of scores."""
     centres: int = 1
     """A column's score is that of its best centre."""
+    scale: Tensor | None = None
+    """() that scores are multiplied with, before the bias."""
 
     def matrix(self, anchors: Tensor, kind: Similarity) -> Matrix:
         """The anchors (n, d) scored: what a miner mines and a loss judges."""
         scores = similarity(kind, anchors, self.vectors)
         if self.centres > 1:
             scores = scores.unflatten(1, (-1, self.centres)).amax(dim=2)
+        if self.scale is not None:
+            scores = scores * self.scale
         if self.bias is not None:
             scores = scores + self.bias
         return Matrix(scores, self.positive, self.negative)
@@ -56,6 +60,8 @@ class Target(ABC):
     module: Module
     """What is learned (parameters) and remembered (buffers): the loop moves, trains and saves it with the network.
     In ``module.eval()`` a call changes nothing."""
+    by_prefix: ClassVar[bool] = False
+    """Whether it takes the beginnings of the vectors as well, call by call: it keeps nothing of their length."""
 
     @abstractmethod
     def __call__(self, anchors: Tensor, labels: Tensor, items: Tensor | None = None) -> Columns:

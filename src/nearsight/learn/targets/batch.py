@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Batch(Target):
     """Columns are the anchors; gradients reach both ends of a pair."""
 
+    by_prefix = True
+
     def __init__(self) -> None:
         self.module = nothing()
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Drawn(Target):
     """Rows that are no group's first have no pairs."""
 
+    by_prefix = True
+
     def __init__(self, size: int) -> None:
         self.module, self.size = nothing(), size
 

@@ -84,16 +84,24 @@ def _copy(store: Store, target: Path, link: bool) -> Generator[Event, None, tupl
             if attempt == _ATTEMPTS - 1:
                 raise Damaged(f"{error.filename} is missing") from error
             shutil.rmtree(target / "segments")
-    for folder in ("encoder", "engine"):  # files there are replaced, never changed
+    for folder in ("encoder", "engine", "captions"):  # files there are replaced, never changed
         source = store.folder / folder
         if source.is_dir():
             (target / folder).mkdir()
-            for path in sorted(source.iterdir()):
-                with suppress(FileNotFoundError):  # the engine's files come and go; it is rebuilt where one is missing
-                    if path.is_file() and not path.name.endswith(".tmp"):
-                        _place(path, target / folder / path.name, link)
+            for name in _names(source):
+                with suppress(FileNotFoundError):  # what is derived comes and goes; it is made again
+                    if (source / name).is_file() and not name.endswith(".tmp"):
+                        _place(source / name, target / folder / name, link)
     replace_file(target / MANIFEST, (store.folder / MANIFEST).read_bytes())
     return linked, copied
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing where it is just being replaced."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
 
 
 def _copy_catalogue(store: Store, target: Path) -> list[int]:

@@ -17,6 +17,7 @@ from nearsight.core.artefact import MANIFEST, read_artefact, read_manifest
 from nearsight.core.errors import Damaged, FormatError, NearsightError, NotACollection
 from nearsight.core.events import Step
 from nearsight.encode import encoder as encoders
+from nearsight.search import captions
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue, shown
 from nearsight.search.store.compact import SEGMENT_FILE
@@ -27,7 +28,7 @@ ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "thumbnails", "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", "LOCK", "LOCK.pid", ASIDE,
 }  # fmt: skip
 LEFTOVER = re.compile(r"^\..*\.(tmp|old)$|^\d{12}\.(tmp|index)$")
 """Names that only we give, to files that a crash may leave."""
@@ -39,7 +40,7 @@ class Finding:
 
     code: str
     """``manifest``, ``encoder``, ``catalogue``, ``item``, ``seal``, ``segment``, ``keys``, ``row``, ``dead-row``,
-    ``engine``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and ``dropped``."""
+    ``engine``, ``captions``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and ``dropped``."""
     what: str
     key: int | None = None
     path: str = ""
@@ -75,6 +76,7 @@ def check(folder: Path) -> Iterator[Step | Finding]:
             catalogue.close()
     if meta is not None:
         yield from _engine(folder, meta)
+    yield from _captions(folder)
     yield from _foreign(folder)
 
 
@@ -227,6 +229,12 @@ def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:
             what = getattr(error, "message", str(error))
             yield Finding("engine", what, path="engine", harmless=True, repair="the next sync builds it again")
     yield Step("check engine", 1, 1)
+
+
+def _captions(folder: Path) -> Iterator[Finding | Step]:
+    if problem := captions.flaw(folder):
+        yield Finding("captions", problem, path="captions", harmless=True, repair="the next sync makes them again")
+    yield Step("check captions", 1, 1)
 
 
 def _orphan(name: str) -> Finding:

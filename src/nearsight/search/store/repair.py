@@ -20,6 +20,7 @@ from nearsight.core.events import Done, Encoded, Event, Step
 from nearsight.data.images import decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
+from nearsight.search import captions
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.check import (
@@ -84,6 +85,8 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
     with closing(store):
         yield from _mend_rows(store, encoder, drop, counts)
         yield from _tidy(store)
+        if captions.flaw(folder):
+            shutil.rmtree(folder / captions.FOLDER)  # made again from the texts, which the catalogue has
         # what is lost may still be looked for in its segment: those stay as they are until somebody compacts
         if not counts["lost"] and not counts["left"]:
             compact(store, also=_shabby(store))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,8 @@ class Difference:
             added = catalogue.db.execute("INSERT INTO root(path, device) VALUES(?, ?) RETURNING id", (path, device))
             return int(added.fetchone()[0]), False
 
-    def walk(self, *, follow_links: bool) -> Iterator[Event]:
-        """Walk the folder into the temporary table; a collection inside it is passed over."""
+    def walk(self, *, follow_links: bool, only: Callable[[Path], bool] | None = None) -> Iterator[Event]:
+        """Walk the folder into the temporary table; a collection inside it, and what is not `only`, is passed over."""
         with self.store.reading() as catalogue:
             catalogue.db.execute("DROP TABLE IF EXISTS temp.seen")
             catalogue.db.execute(f"CREATE TEMP TABLE seen(path BLOB PRIMARY KEY, {', '.join(STAT)}) WITHOUT ROWID")
@@ -90,8 +90,9 @@ class Difference:
             if isinstance(found, Skipped):
                 self._withheld.append(os.fsencode(found.path)[base:])
                 yield found
-            else:
-                path = os.fsencode(found.path)[base:]
+                continue
+            path = os.fsencode(found.path)[base:]
+            if only is None or only(Path(os.fsdecode(path))):
                 rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode & _NUMBER))
                 self.seen += 1
                 if len(rows) == 2000:

@@ -22,13 +22,14 @@ from nearsight.search.sync.pipeline import Pipeline
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
-_COUNTS = ("added", "updated", "moved", "copied", "touched", "dropped", "unchanged", "skipped", "annotated")
+_COUNTS = ("added", "updated", "moved", "copied", "touched", "dropped", "unchanged", "skipped", "annotated", "captions")
 
 
 def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event]:
     """Yields Step, Skipped and Encoded as it goes, and Done with counts: added, updated, moved (same content, new
     path: the key stays), copied (of the added and updated: without encoding), touched (same content), dropped,
-    unchanged, skipped, annotated.
+    unchanged, skipped, annotated, captions (encoded, where the encoder has words; one in which it knows nothing is a
+    Skipped too).
 
     What Encoded announced is committed; closing the generator early (Ctrl-C) commits what is encoded, and the next
     run goes on from there. A folder that was moved or renamed as a whole is known again by its files.
@@ -59,6 +60,8 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
         difference.close()
     yield Step("engine", 0, None)
     collection.build_engine()
+    if "text" in collection.modalities:
+        counts["captions"] = yield from collection.encode_captions()
     yield Done("sync", counts, time.monotonic() - started)
 
 
@@ -75,7 +78,7 @@ def sample(root: Path, count: int, limits: Limits = DEFAULT_LIMITS, *, side: int
 
 
 def _told(difference: Difference, options: Options) -> Iterator[Event]:
-    yield from difference.walk(follow_links=options.follow_links)
+    yield from difference.walk(follow_links=options.follow_links, only=options.only)
     yield from difference.remembered_skips()
 
 

@@ -30,6 +30,8 @@ class Options:
 
     annotate: Callable[[Path], Annotation | None] | None = None
     """Relative path -> what is known of it; None leaves it as it is."""
+    only: Callable[[Path], bool] | None = None
+    """Relative path -> whether the collection is to have it; the others are as good as not there"""
     drop: str = "safe"
     """Pictures that are gone: ``safe`` (dropped, unless a mount seems to have vanished), ``always``, ``never``"""
     limits: Limits = DEFAULT_LIMITS

@@ -12,27 +12,27 @@ import json
 import os
 import shutil
 from collections.abc import Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearsight.core.arrays import Vectors, unit
 from nearsight.core.artefact import MANIFEST, sha256_of
 from nearsight.core.errors import InputError, TrainingError, WriteFailed
 from nearsight.core.events import Event, Step
 from nearsight.core.relevance import ByGroup, relevance_of
-from nearsight.encode.export import pixel_network
 from nearsight.encode.preprocess import Preprocess
 from nearsight.encode.trainable import trainable
 from nearsight.learn.devices import Devices
 from nearsight.learn.fit import determining, fit
-from nearsight.learn.held_out import loo, measured, vectors_of
+from nearsight.learn.from_pictures import FromPictures
+from nearsight.learn.held_out import loo, measured
 from nearsight.learn.history import Epoch
-from nearsight.learn.pictures import Loader, Pictures
+from nearsight.learn.pictures import Pictures
 from nearsight.learn.recipe import Recipe
 from nearsight.measure.judged import Floats
 
@@ -98,7 +98,8 @@ class Trainings:
         network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
         line = Line(key, told, settings_of(recipe), recipe.loop.lr, None, None)
         epochs: list[Epoch] = []
-        work = fit(network.module, network.dim, network.preprocess, learned, recipe, folder=place, devices=self.devices)
+        source = FromPictures(learned, network.preprocess, recipe.augment, recipe.loop.workers)
+        work = fit(network.module, network.dim, source, recipe, folder=place, devices=self.devices)
         try:
             with closing(work):
                 while True:
@@ -112,7 +113,7 @@ class Trainings:
                     elif isinstance(event, Step):
                         yield replace(event, what=told)
             epochs = list(fitted.history)
-            line = self._judged(line, fitted.network, network.preprocess, judged, recipe.loop.workers, values)
+            line = self._judged(line, fitted.network, network.preprocess, judged, recipe, values)
         except TrainingError as error:
             if error.code not in OWN_FAULT:
                 raise
@@ -138,16 +139,17 @@ class Trainings:
             network = trainable(recipe.network.tower, seed=recipe.seed)
             line = Line(key, told, "", 0.0, None, None)
             try:
-                line = self._judged(line, network.module, network.preprocess, judged, recipe.loop.workers, True)
+                line = self._judged(line, network.module, network.preprocess, judged, recipe, True)
             except TrainingError as error:
                 line = replace(line, failed=f"{error.message} [{error.code}]")
             self._keep(line)
         return self.lines[key]
 
     def _judged(
-        self, line: Line, network: Module, preprocess: Preprocess, judged: Pictures, workers: int, keep: bool
+        self, line: Line, network: Module, preprocess: Preprocess, judged: Pictures, recipe: Recipe, keep: bool
     ) -> Line:
-        vectors = _vectors(network, preprocess, judged, self.devices, workers)
+        source = FromPictures(judged, preprocess, recipe.augment, recipe.loop.workers)
+        vectors = _directions(source.vectors(network.to(self.devices.device), self.devices.device))
         ap, first = measured(vectors, judged, [METRIC, FIRST]).rows
         values = tuple(None if np.isnan(v) else round(v, 6) for v in ap.values.tolist()) if keep else ()
         return replace(line, score=ap.interval.value, first=first.interval.value, values=values)
@@ -166,14 +168,8 @@ class Trainings:
         self.lines[line.key] = line
 
 
-def _vectors(network: Module, preprocess: Preprocess, pictures: Pictures, devices: Devices, workers: int) -> Vectors:
-    """(n, dim) unit vectors, in float32 whatever the training's precision is.
-
-    Raises TrainingError (code ``training/no-direction``) where a picture's vector is zero or not finite.
-    """
-    pixels = pixel_network(network, preprocess).to(devices.device)
-    with ThreadPoolExecutor(workers) as pool:
-        raw = vectors_of(pixels, Loader(pictures, preprocess, pool), devices.device)
+def _directions(raw: NDArray[np.float32]) -> Vectors:
+    """(n, dim) unit vectors. Raises TrainingError (code ``training/no-direction``) where one is zero or not finite."""
     try:
         return unit(raw)
     except InputError as error:

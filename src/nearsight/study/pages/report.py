@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -39,8 +40,16 @@ def write_page(report: Report, path: Path, pictures: Pictures) -> None:
 
 
 def _measures(report: Report) -> str:
+    return (
+        f"<h2>Measures</h2>{measure_table(report.measures)}"
+        "<p>The interval is a bootstrap over queries. The yellow line is what random rankings would give.</p>"
+    )
+
+
+def measure_table(measures: Iterable[Row]) -> str:
+    """Each measure with its interval, chance, a bar for shares, and its definition."""
     rows = []
-    for row in report.measures:
+    for row in measures:
         show = share if row.unit == "share" else place
         rows.append(
             f"<tr><td>{escape(row.label)}</td><td><b>{show(row.value)}</b></td>"
@@ -48,9 +57,8 @@ def _measures(report: Report) -> str:
             f'<td>{_bar(row)}</td><td class="text">{escape(row.definition)}</td></tr>'
         )
     return (
-        '<h2>Measures</h2><div class="wide"><table><tr><th>measure</th><th>value</th><th>95% interval</th>'
+        '<div class="wide"><table><tr><th>measure</th><th>value</th><th>95% interval</th>'
         f"<th>chance</th><th></th><th style='text-align:left'>definition</th></tr>{''.join(rows)}</table></div>"
-        "<p>The interval is a bootstrap over queries. The yellow line is what random rankings would give.</p>"
     )
 
 

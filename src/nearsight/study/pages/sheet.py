@@ -17,12 +17,14 @@ _QUERY, _RIGHT, _WRONG, _PLAIN = (46, 92, 170), (30, 132, 73), (198, 40, 40), (1
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One picture of a sheet. ``picture`` None: it cannot be read any more. ``right`` None: nobody says."""
+    """One picture of a sheet, or words in its place. ``picture`` None: it cannot be read any more, or there are
+    ``words`` instead. ``right`` None: nobody says."""
 
     picture: Image.Image | None
     caption: str
     score: float | None = None
     right: bool | None = None
+    words: str = ""
 
 
 def contact_sheet(
@@ -51,7 +53,8 @@ def contact_sheet(
         colour = _QUERY if is_query else {True: _RIGHT, False: _WRONG, None: _PLAIN}[cell.right]
         outer = (x, y, x + side + 2 * _FRAME - 1, y + side + 2 * _FRAME - 1)
         draw.rectangle(outer, fill=colour)
-        sheet.paste(thumbnail(cell.picture, side), (x + _FRAME, y + _FRAME))
+        inside = written(cell.words, side) if cell.words else thumbnail(cell.picture, side)
+        sheet.paste(inside, (x + _FRAME, y + _FRAME))
         if not is_query and cell.right is not None:
             _mark(draw, outer[2], outer[1], max(20, side // 8), colour, cell.right)
         head = "query" if is_query else f"{number - len(queries) + 1}"
@@ -70,6 +73,38 @@ def thumbnail(picture: Image.Image | None, side: int) -> Image.Image:
         ImageDraw.Draw(empty).text((side / 2, side / 2), "not readable", fill=_FAINT, font=font, anchor="mm")
         return empty
     return ImageOps.pad(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS, color=_PAPER)
+
+
+def written(words: str, side: int) -> Image.Image:
+    """Words on a square of paper, as large as they fit; what does not fit in the smallest letters is left out."""
+    paper = Image.new("RGB", (side, side), _PAPER)
+    draw = ImageDraw.Draw(paper)
+    room, smallest = side - side // 8, max(11, side // 16)
+    for size in range(max(side // 7, smallest), smallest - 1, -1):
+        font, line = ImageFont.load_default(size), round(size * 1.3)
+        lines = _folded(words, font, room, most=room // line)
+        if len(lines) * line <= room:
+            break
+    shown = lines[: room // line]
+    if len(lines) > len(shown):
+        shown[-1] = fit(shown[-1] + " …", font, room)
+    top = (side - len(shown) * line) / 2 + line / 2
+    for number, text in enumerate(shown):
+        draw.text((side / 2, top + number * line), text, fill=_INK, font=font, anchor="mm")
+    return paper
+
+
+def _folded(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, *, most: int) -> list[str]:
+    """`text` in lines of `width`, one more than `most` at the most; a word that is wider is a line, shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(joined := f"{lines[-1]} {word}") <= width:
+            lines[-1] = joined
+        elif len(lines) > most:
+            break
+        else:
+            lines.append(fit(word, font, width))
+    return lines
 
 
 def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -96,9 +95,7 @@ class Study:
     def _exported(self, tower: TorchTower, count: int) -> Encoder:
         # said here, in words about the network; the export would speak of a graph that is not it
         Encoder(tower).encode_prepared(list(golden_pictures(tower.preprocess.size)))
-        with tempfile.TemporaryDirectory(dir=self.cache) as folder:
-            Encoder(tower).save(Path(folder) / "encoder")
-            return Encoder.load(Path(folder) / "encoder", expect=count)
+        return Encoder(tower).exported(count, within=self.cache)
 
     def mapped(self, page: Trained, before: Encoder, after: Encoder) -> Generator[Event, None, Trained]:
         """The page with maps of the query pictures and histograms of their similarities, before and after."""

@@ -248,7 +248,7 @@ def _finished(place: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 
 def _recipe(name: str, seed: int, overrides: Sequence[str]) -> Recipe:
-    return replace(settings.override(recipes.read(name), overrides), seed=seed)
+    return replace(settings.override(recipes.of_pictures(recipes.read(name)), overrides), seed=seed)
 
 
 def _cell(line: Line, taken: str, engine: str, at: int, runs: Sequence[_Run], seeds: Sequence[int], note: str) -> Cell:

@@ -14,17 +14,15 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nearsight.core import settings
-from nearsight.core.artefact import replace_file
-from nearsight.core.errors import DatasetError, InputError, WriteFailed
+from nearsight.core.errors import DatasetError, InputError
 from nearsight.core.events import Event, Skipped
 from nearsight.core.items import Benchmark, Item
 from nearsight.core.relevance import relevance_of
@@ -34,15 +32,15 @@ from nearsight.encode.encoder import Encoder
 from nearsight.encode.trainable import Trainable, trainable
 from nearsight.learn.devices import Devices
 from nearsight.learn.fit import Fitted, fit, require_parts
+from nearsight.learn.from_pictures import FromPictures
 from nearsight.learn.history import Epoch, Progress
-from nearsight.learn.log import Log
 from nearsight.learn.pictures import Pictures as Labelled
 from nearsight.learn.pictures import proven
 from nearsight.learn.recipe import Recipe
-from nearsight.search.store.lock import WriterLock
 from nearsight.study.pages.training import write_training_page
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report
+from nearsight.study.training.folder import logged, prepared
 from nearsight.study.training.outcome import (
     Study,
     facts_of,
@@ -152,7 +150,7 @@ def train(
         yield from divided.dataset.skipped
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
     _require_width(recipe, network)
-    with _prepared(folder, recipe, fresh) if devices.first else nullcontext():
+    with prepared(folder, settings.write(recipe), fresh) if devices.first else nullcontext():
         loop, side = recipe.loop, network.preprocess.resize
         pictures = yield from _spoken(
             proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
@@ -209,32 +207,6 @@ def _spoken(work: Generator[Event, None, Labelled], devices: Devices) -> Generat
             yield event
 
 
-@contextmanager
-def _prepared(folder: Path, recipe: Recipe, fresh: bool) -> Iterator[None]:
-    """The folder with the resolved recipe in it, and nobody else's meanwhile: two trainings would take each other's
-    checkpoints. Raises Locked, ReadOnly, WriteFailed.
-    """
-    wrong = f"could not prepare {folder}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteFailed(f"{wrong}: {error.strerror or error}", hint="choose another --out") from error
-    lock = WriterLock(folder)
-    try:
-        try:
-            for name in ("checkpoint", "logs") if fresh else ():
-                if (folder / name).exists():
-                    shutil.rmtree(folder / name)
-        except OSError as error:
-            raise WriteFailed(f"{wrong}: {error.strerror or error}", hint="choose another --out") from error
-        # beside a checkpoint lies its own recipe: another one is refused before anything of it is overwritten
-        if not (folder / "checkpoint").exists():
-            replace_file(folder / "recipe.toml", settings.write(recipe).encode())
-        yield
-    finally:
-        lock.release()
-
-
 def _before(
     recipe: Recipe, study: Study, folder: Path, *, anew: bool = False
 ) -> Generator[Event, None, tuple[Encoder, tuple[Report, ...]]]:
@@ -259,22 +231,15 @@ def _asked(report: Report) -> tuple[str, ...]:
 def _fit(
     network: Trainable, pictures: Labelled, held: Labelled | None, recipe: Recipe, folder: Path, devices: Devices
 ) -> Generator[Event | Progress | Epoch, None, Fitted]:
-    """`fit`, with its numbers written down as they come."""
     work = fit(
-        network.module, network.dim, network.preprocess, pictures, recipe,
-        folder=folder / "checkpoint", held_out=held, devices=devices,
+        network.module, network.dim, _source(pictures, network, recipe), recipe,
+        folder=folder / "checkpoint", held_out=_source(held, network, recipe) if held else None, devices=devices,
     )  # fmt: skip
-    with closing(work), Log(folder) if devices.first else nullcontext() as log:
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                fitted: Fitted = end.value
-                return fitted
-            if log is not None:
-                log.see(event)
-            if devices.first:
-                yield event
+    return (yield from logged(work, folder, devices))
+
+
+def _source(pictures: Labelled, network: Trainable, recipe: Recipe) -> FromPictures:
+    return FromPictures(pictures, network.preprocess, recipe.augment, recipe.loop.workers)
 
 
 def _selection(divided: Divided, recipe: Recipe) -> str:

@@ -1,0 +1,1 @@
+"""Figures of pictures and words in one space."""

@@ -1,0 +1,1 @@
+"""Pictures and words in one space: how well captions and pictures find each other."""
