@@ -83,3 +83,63 @@ def bert_folder(folder: Path, kind: str = "bert") -> Path:
     (folder / "tokenizer_config.json").write_text(json.dumps(told))
     (folder / "config.json").write_text(json.dumps(config(kind)))
     return folder
+
+
+def clip_folder(folder: Path) -> Path:
+    """config.json, preprocessor_config.json and a tokenizer of a CLIP as transformers has it, tiny, without weights."""
+    import gzip
+    import json
+
+    from nearsight.encode.images.open_clip import byte_pairs
+
+    folder.mkdir(parents=True, exist_ok=True)
+    merges = ["d o", "do g</w>", "r u", "ru n", "t h", "th e</w>", "o n</w>", "g r"]
+    with gzip.open(folder / "merges.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(["# merges", *merges]))
+    content = byte_pairs(folder / "merges.txt.gz")
+    (folder / "tokenizer.json").write_bytes(content)
+    ids = json.loads(content)["model"]["vocab"]
+    end = ids["<end_of_text>"]
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 24, "pad_token": "<end_of_text>",
+            "eos_token": "<end_of_text>", "bos_token": "<start_of_text>"}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    tiny = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    words = {"vocab_size": len(ids), "max_position_embeddings": 24, "eos_token_id": end, "bos_token_id": end - 1,
+             "pad_token_id": end}  # fmt: skip
+    body = {"model_type": "clip", "projection_dim": 12, "text_config": {**tiny, **words},
+            "vision_config": {**tiny, "image_size": 32, "patch_size": 8}}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(body))
+    shown = {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}, "do_center_crop": True,
+             "resample": 3, "image_mean": [0.48, 0.46, 0.41], "image_std": [0.27, 0.26, 0.28]}  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(shown))
+    return folder
+
+
+def siglip_folder(folder: Path) -> Path:
+    """The same of a SigLIP, with a vocabulary of whole words."""
+    import json
+
+    bert_folder(folder)
+    tiny = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    body = {"model_type": "siglip", "text_config": {**tiny, "vocab_size": 200, "max_position_embeddings": 24},
+            "vision_config": {**tiny, "image_size": 32, "patch_size": 8}}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(body))
+    shown = {"size": {"height": 32, "width": 32}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(shown))
+    return folder
+
+
+def open_clip_model(folder: Path) -> str:
+    """The name of an architecture of open_clip, tiny, that is known from here on."""
+    import json
+
+    import open_clip
+
+    tiny = {
+        "embed_dim": 12,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+    }
+    (folder / "nearsight-tiny.json").write_text(json.dumps(tiny))
+    open_clip.add_model_config(folder / "nearsight-tiny.json")
+    return "nearsight-tiny"
