@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import tempfile
 import time
@@ -14,6 +15,7 @@ from nearsight.core.events import Event
 from nearsight.core.items import Item
 from nearsight.data.captions import captioned
 from nearsight.data.datasets import load
+from nearsight.encode.choose import WORTH_MEASURING
 from nearsight.encode.features import PictureSets
 from nearsight.encode.texts import TEXTS, Words
 from nearsight.search.collection import Collection
@@ -32,8 +34,8 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     with tempfile.TemporaryDirectory(dir=runs) as name:
         place = Path(name)
         every = captioned(load(f"karpathy/{listing.name}", listing.parent))
-        pictures, texts = every.pictures[: 300 if quick else None], every.texts[: 1500 if quick else None]
-        _beside_indexing(results, weights, pictures[: 300 if quick else SOME], place, repeats=2 if quick else REPEATS)
+        pictures, texts = every.pictures[: 100 if quick else None], every.texts[: 500 if quick else None]
+        _beside_indexing(results, weights, pictures[:SOME], place, repeats=2 if quick else REPEATS)
 
         def grid() -> Generator[Event, None, Features]:
             return picture_features(pictures, _source(weights, "&pool=cells"), folder=place / "f")
@@ -78,9 +80,9 @@ def _beside_indexing(results: Results, weights: Path, pictures: tuple[Item, ...]
     folder = place / "some"
     folder.mkdir()
     for item in pictures:
-        (folder / item.path.name).symlink_to(item.path.resolve())
-    source, encoder = _source(weights), mobilenet(weights).exported(len(pictures))
-    source.use(len(pictures))
+        shutil.copyfile(item.path, folder / item.path.name)
+    source, encoder = _source(weights), mobilenet(weights).exported(WORTH_MEASURING)
+    source.use(WORTH_MEASURING)  # --quick, too, is to run what is exported
     ratios, rates = [], []
     for repeat in range(repeats):
         found, seconds = _timed(

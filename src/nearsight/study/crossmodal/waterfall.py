@@ -66,7 +66,9 @@ def changes(ours: PairRecipe) -> tuple[Change, ...]:
         Change("pooling and heads as ours: powers, dropped inputs",
                (f"pictures.head={ours.pictures.head}", f"text.head={ours.text.head}",
                 f"pictures.pool={ours.pictures.pool}", f"text.pool={ours.text.pool}")),
-        Change("smoothed labels", (f"objective.loss={ours.objective.loss}", f"objective.target={ours.objective.target}")),
+        Change(
+            "smoothed labels", (f"objective.loss={ours.objective.loss}", f"objective.target={ours.objective.target}")
+        ),
         Change("words of two layers", (f"text.words={ours.text.words}",)),
         Change("hubness correction", (f"hubness={ours.hubness}",)),
     )  # fmt: skip
