@@ -37,6 +37,7 @@ class Trial:
     """One training of one recipe, measured on its test split at one length of vectors.
 
     loss, validation_loss  at the last epoch; the second is None without a validation split
+    validation  the recipe's measure on the validation split, of the epoch whose weights were taken
     figures    ``rSum``, ``image->text R@1``, ...: by way and measure, as the vectors are
     corrected  the same with the recipe's hubness correction; empty where it names none
     findings   what the doctor found at the last epoch
@@ -47,6 +48,7 @@ class Trial:
     seed: int
     loss: float
     validation_loss: float | None
+    validation: float | None
     figures: Mapping[str, Figure]
     corrected: Mapping[str, Figure]
     epochs: int
@@ -107,6 +109,7 @@ def _measured(recipe: PairRecipe, learned: Learned, dim: int) -> Generator[Event
         seed=recipe.seed,
         loss=history[-1].loss,
         validation_loss=history[-1].validation_loss,
+        validation=history[learned.fitted.chosen - 1].validation,
         figures=figures(plain),
         corrected={} if corrected is None else figures(corrected),
         epochs=len(history),
