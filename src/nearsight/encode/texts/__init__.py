@@ -20,7 +20,7 @@ from nearsight.core.errors import EncoderError
 from nearsight.core.events import Skipped
 from nearsight.core.registry import Catalogue
 
-TEXTS = Catalogue("nearsight.encode.texts", "word vectors")
+TEXTS = Catalogue("nearsight.encode.texts", "kind of word vectors")
 
 
 class WordSet(NamedTuple):
