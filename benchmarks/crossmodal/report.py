@@ -24,13 +24,15 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             asked = recipe(name, f"text.words={address}", f"text.pool={pool}", quick=quick)
             found[words, way, pool, dim] = done(trials.run(at_size(asked, dim)))[0]
         curve = [one for key, one in found.items() if key[:3] == (words, way, pool)]
-        rsums = [round(one.figures["rSum"].value, 1) for one in curve]
-        losses = ", ".join(f"{one.loss:.3f}/{one.validation_loss:.3f}" for one in curve)
-        accuracy = ", ".join(f"{one.figures[f'{_way(way)} triplet accuracy'].value:.3f}" for one in curve)
+        rsums = [round(one.figures["rSum"].value, 1) if one.figures else 0.0 for one in curve]
+        losses = ", ".join(f"{one.loss:.3f}/{one.validation_loss:.3f}" if one.figures else one.failed for one in curve)
+        accuracy = ", ".join(
+            f"{one.figures[f'{_way(way)} triplet accuracy'].value:.3f}" if one.figures else "failed" for one in curve
+        )
         codes = sorted({code for one in curve for code in one.findings})
         note = (
             f"sizes {', '.join(str(one.dim) for one in curve)}; train/validation loss {losses}; triplet accuracy "
-            f"{accuracy}; chance {curve[0].figures['rSum'].floor:.1f}; doctor: {', '.join(codes) or 'nothing'}"
+            f"{accuracy}; doctor: {', '.join(codes) or 'nothing'}"
         )
         what = f"Flickr8k rSum, the report's recipe, {words}, {pool}, trained {way}"
         results.add(Row(f"f8k_report_{words}_{pool}_{way}".lower().replace("-", "_"), what, rsums, "%", note=note))
