@@ -58,8 +58,8 @@ def run(
             "--encoder",
             "-e",
             metavar="ADDRESS",
-            help=f"With --data: what makes the vectors, an address or an encoder folder; repeatable. '{_ENCODER}' unless "
-            "told. Captions need one that has words.",
+            help=f"With --data: what makes the vectors, an address or an encoder folder; repeatable. '{_ENCODER}' "
+            "unless told. Captions need one that has words.",
             show_default=False,
         ),
     ] = None,
