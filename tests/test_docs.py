@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from nearsight.learn.miners import MINERS
 from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
+from nearsight.measure.protocol import Card
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.sync import Annotation
 
@@ -152,6 +154,8 @@ def test_commands_in_pages_are_those_of_the_program(page: Path) -> None:
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         for word in words[2:]:
             assert not word.startswith("-") or word.partition("=")[0] in known, f"{line.strip()}: {word}"
+        for word, value in pairwise(words):
+            assert word != "--varying" or value in {field.name for field in fields(Card)}, f"{line.strip()}: {value}"
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)

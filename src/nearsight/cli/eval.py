@@ -161,7 +161,7 @@ def run(
         typer.Option(
             "--varying",
             metavar="FIELD",
-            help="What --against is about and may differ: encoder, engine; repeatable.",
+            help="What --against is about and may differ: encoder, engine (with its hubness correction); repeatable.",
             show_default=False,
         ),
     ] = None,
