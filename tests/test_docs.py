@@ -19,7 +19,7 @@ from nearsight.data.datasets import load
 from nearsight.learn import doctor
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
-from nearsight.learn.recipe import Recipe
+from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.search.sync import Annotation
@@ -33,14 +33,16 @@ def test_the_reference_is_what_the_program_says() -> None:
     assert marker + rest == reference(), "run: python -m nearsight.cli.reference docs/cli.md"
 
 
-def test_the_settings_are_those_of_the_program() -> None:
+@pytest.mark.parametrize(("recipe", "count"), [(Recipe(), 5), (PairRecipe(), 5)], ids=lambda x: type(x).__name__)
+def test_the_settings_are_those_of_the_program(recipe: Plan, count: int) -> None:
     text = (PAGE.parent / "training.md").read_text(encoding="utf-8")
     assert rewritten(text) == text, "run: python -m nearsight.cli.reference docs/training.md"
-    tables = [table for field in fields(Recipe) if is_dataclass(table := getattr(Recipe(), field.name))]
-    assert len(tables) == 5
+    section = text[text.index(f"\n{inspect.getdoc(type(recipe))}\n") :].partition("\n## ")[0]
+    tables = [table for field in fields(recipe) if is_dataclass(table := getattr(recipe, field.name))]
+    assert len(tables) == count
     for table in tables:
         for field in fields(table):
-            assert f"\n{field.name} = " in text
+            assert f"\n{field.name} = " in section
 
 
 @pytest.mark.parametrize("verb", VERBS)

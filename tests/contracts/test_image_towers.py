@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from text_models import clip_folder, open_clip_model
 
 from nearsight.core.errors import EncoderError, MissingExtra
 from nearsight.encode import Encoder, create
@@ -24,19 +26,22 @@ SAMPLES: dict[str, list[str]] = {
         f"bovw/{variant}?words=24&pictures=12&side=128&features=150"
         for variant in ("sift", "dense", "orb", "akaze", "kaze", "surf")
     ],
+    "clip": ["clip/$NEARSIGHT_TINY/clip?pretrained=false&seed=1"],
     "faster_rcnn": ["faster_rcnn/resnet50_fpn?pretrained=false&boxes=4&threshold=0&size=32&seed=2"],
+    "open_clip": ["open_clip/nearsight-tiny?pretrained=false&seed=1"],
     "small_cnn": ["small_cnn/report?size=32&dim=24&seed=1", "small_cnn/modern?size=40&dim=12&pool=3"],
     "timm": [f"timm/test_resnet?pretrained=false&seed=3&size=64{pool}" for pool in ("", "&pool=gem")],
     "torchvision": ["torchvision/resnet18?pretrained=false&padding=same&size=64&fit=squash"],
 }
 NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage"}
 NEEDS |= {"faster_rcnn": "torchvision", "small_cnn": "torch", "timm": "timm", "torchvision": "torchvision"}
-NETWORKS = ("faster_rcnn", "small_cnn", "timm", "torchvision")
+NEEDS |= {"clip": "transformers", "open_clip": "open_clip"}
+NETWORKS = ("clip", "faster_rcnn", "open_clip", "small_cnn", "timm", "torchvision")
 UNSAVED = ("faster_rcnn",)
 """Those that become no graph, and say so."""
 HIDDEN = {
     "hog": "skimage", "bovw": "cv2", "bovw/akaze": "cv2", "bovw/surf": "mahotas",
-    "faster_rcnn/resnet50_fpn": "torchvision",
+    "faster_rcnn/resnet50_fpn": "torchvision", "clip/x": "transformers", "open_clip/x": "open_clip",
     "small_cnn": "torch", "timm/test_resnet": "timm", "timm/resnet18": "torch", "torchvision/resnet18": "torchvision",
 }  # fmt: skip
 
@@ -61,6 +66,18 @@ def texture(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
 
 
 PICTURES = [texture(i) for i in range(12)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the addresses of `clip` and `open_clip` name."""
+    folder = tmp_path_factory.mktemp("tiny")
+    clip_folder(folder / "clip")
+    if find_spec("open_clip") is not None:
+        open_clip_model(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEARSIGHT_TINY", str(folder))
+        yield
 
 
 @cache
@@ -180,7 +197,7 @@ def test_loading_and_encoding_need_no_torch(address: str, saved) -> None:
 def test_identity_is_plain_data(address: str) -> None:
     spec = encoder_of(address).spec
     assert json.loads(json.dumps(spec.identity)) == spec.identity
-    assert spec.modalities == ("image",)
+    assert spec.modalities == (("image", "text") if "clip" in address else ("image",))
     assert len(spec.fingerprint) == 64
 
 

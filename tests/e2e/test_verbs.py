@@ -86,6 +86,11 @@ def test_show_lists_explains_and_describes(run: Run, pictures: Path) -> None:
     assert {"encoders", "runtimes", "engines", "metrics", "datasets"} <= set(listed)
     assert {"exact", "faiss"} <= set(listed["engines"])
     assert all(told and "cannot be loaded" not in told for members in listed.values() for told in members.values())
+    mlp = " ".join(run("show", "heads", "mlp").out.split())
+    assert "width of the layers between" in mlp, "what an option means stands beside it"
+    assert "MissingExtra" not in mlp
+    assert json.loads(run("show", "heads", "mlp", "--json").out)["usage"].startswith("``hidden``")
+    assert "vectors/glove.6B.300d.txt?words=" in run("show", "words", "vectors").out, "what it is built from is named"
     told = run("show", "encoders", "colour").out
     assert "bins" in told
     assert "12" in told

@@ -73,16 +73,20 @@ def _table(verb: Callable[..., Any]) -> list[str]:
 
 
 def settings() -> str:
-    """Every table of a recipe with its defaults and what its docstring says, as Markdown."""
+    """Every table of both kinds of recipe with its defaults and what its docstring says, as Markdown."""
     from nearsight.core.settings import write
-    from nearsight.learn.recipe import Recipe
+    from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 
-    lines = [SETTINGS[0], "", "## All settings", ""]
-    for block in write(Recipe()).split("\n\n"):
-        table = block.partition("]")[0].removeprefix("[") if block.startswith("[") else ""
-        told = inspect.getdoc(type(getattr(Recipe(), table)) if table else Recipe) or ""
-        lines += [f"**`[{table}]`**" if table else "**The recipe**", "", "```toml", block.strip(), "```", ""]
-        lines += ["```", told, "```", ""]
+    kinds: dict[str, Plan] = {"All settings": Recipe(), "All settings of pictures with captions": PairRecipe()}
+    lines, told = [SETTINGS[0], ""], set()
+    for title, recipe in kinds.items():
+        lines += [f"## {title}", ""]
+        for block in write(recipe).split("\n\n"):
+            table = block.partition("]")[0].removeprefix("[") if block.startswith("[") else ""
+            kind = type(getattr(recipe, table)) if table else type(recipe)
+            lines += [f"**`[{table}]`**" if table else "**The recipe**", "", "```toml", block.strip(), "```", ""]
+            lines += ["As above, with these defaults." if kind in told else f"```\n{inspect.getdoc(kind)}\n```", ""]
+            told.add(kind)
     return "\n".join([*lines, SETTINGS[1]])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,18 +21,22 @@ nearsight show ~/Pictures"""
 
 CATALOGUES = {
     "encoders": ("nearsight.encode.encoder", "TOWERS", "what makes vectors of pictures (index --encoder)"),
-    "words": ("nearsight.encode.texts", "TEXTS", "what looks up the words of a text"),
+    "words": ("nearsight.encode.texts", "TEXTS", "what makes vectors of the words of a text (train --words)"),
     "poolings": ("nearsight.encode.pooling", "POOLINGS", "what makes one vector of a feature map, or of any set"),
-    "heads": ("nearsight.encode.heads", "HEADS", "what stands on a network while it is trained"),
+    "heads": ("nearsight.encode.heads", "HEADS", "what is trained on top of a network, or of frozen features"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
-    "hubness": ("nearsight.search.hubness", "HUBNESS", "what holds items back that everything finds (eval --hubness)"),
+    "hubness": (
+        "nearsight.search.hubness",
+        "HUBNESS",
+        "what holds back items that too many queries find (eval --hubness)",
+    ),
     "metrics": ("nearsight.measure.metrics", "METRICS", "what judges a ranking (eval --metric)"),
-    "datasets": ("nearsight.data.datasets", "DATASETS", "labelled pictures to measure on (eval --data)"),
+    "datasets": ("nearsight.data.datasets", "DATASETS", "pictures with labels or captions (train --data, eval --data)"),
     "losses": ("nearsight.learn.losses", "LOSSES", "what training makes small"),
-    "targets": ("nearsight.learn.targets", "TARGETS", "what a loss compares a picture with"),
+    "targets": ("nearsight.learn.targets", "TARGETS", "what pictures and captions are scored against"),
     "miners": ("nearsight.learn.miners", "MINERS", "which pairs a loss looks at"),
-    "samplers": ("nearsight.learn.samplers", "SAMPLERS", "which pictures make a batch"),
+    "samplers": ("nearsight.learn.samplers", "SAMPLERS", "which pictures and captions make a batch"),
 }
 """Word on the command line -> module, name in it, and what its members are for."""
 RECIPES = "recipes"
@@ -102,10 +107,10 @@ def catalogue(word: str) -> Catalogue:
 
 
 def _recipes() -> dict[str, str]:
-    """Name -> the first sentence of what it is."""
+    """Name -> what it is, up to the first full stop or semicolon."""
     from nearsight.study import recipes
 
-    return {name: recipes.read(name).about.partition(". ")[0].removesuffix(".") for name in recipes.names()}
+    return {name: re.split(r"[.;](?: |$)", recipes.read(name).about)[0] for name in recipes.names()}
 
 
 def _recipe(name: str) -> None:
@@ -134,10 +139,10 @@ def _print_members(members: dict[str, str]) -> None:
 
 
 def _explain(of: Catalogue, name: str, as_json: bool) -> None:
-    told, options = of.help(name), of.options(name)
+    told, usage, options = of.help(name), of.usage(name), of.options(name)
     if as_json:
         listed = [{"name": o.name, "kind": o.kind, "default": o.default} for o in options]
-        render.out(json.dumps({"name": name, "help": told, "options": listed}, indent=1))
+        render.out(json.dumps({"name": name, "help": told, "usage": usage, "options": listed}, indent=1))
         return
     render.out(render.paint(name, "bold"))
     for text in render.wrapped(told, 2):
@@ -147,10 +152,14 @@ def _explain(of: Catalogue, name: str, as_json: bool) -> None:
         rows = [["option", "takes", "default"], *([o.name, o.kind, _default(o.default)] for o in options)]
         for text in render.table(rows, indent=2):
             render.out(text)
+        if usage:
+            render.out()
+            for text in render.wrapped(usage, 2):
+                render.out(text)
         given = [f"{o.name}={_default(o.default)}" for o in options if o.default not in (None, "")]
         if given:
             render.out()
-            render.out(render.paint(f"  {name}?{'&'.join(given[:2])}", "dim"))
+            render.out(render.paint(f"  {of.example(name)}?{'&'.join(given[:2])}", "dim"))
 
 
 def _default(value: object) -> str:

@@ -75,7 +75,8 @@ def run(
         typer.Option(
             "--split",
             metavar="HOW",
-            help="given, stratified, disjoint (whole classes are kept for the test: products never seen), auto.",
+            help="Of labelled pictures: given, stratified, disjoint (whole classes are kept for the test: products "
+            "never seen), auto.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +85,7 @@ def run(
         typer.Option(
             "--validation",
             metavar="SHARE",
-            help="Share of the training pictures that is held out to choose the epoch by.",
+            help="Share of labelled training pictures that is held out to choose the epoch by.",
             show_default=False,
         ),
     ] = None,
@@ -93,7 +94,8 @@ def run(
         typer.Option(
             "--tower",
             metavar="ADDRESS|ENCODER",
-            help="The network that is trained, or an encoder folder to go on from.",
+            help="The network that is trained, or an encoder folder to go on from. With captions it stays as it is, "
+            "and heads are trained on its features.",
         ),
     ] = None,
     words: Annotated[
@@ -101,18 +103,28 @@ def run(
         typer.Option(
             "--words",
             metavar="ADDRESS",
-            help="Pictures have captions and are to be found by words: the word vectors (nearsight show texts). The "
-            "table has columns path, caption and split (train, val, test).",
+            help="Train on captions, to find pictures by words: the word vectors (nearsight show words). --data is "
+            "then a data set with captions, or a table with columns path, caption and split (train, val, test).",
             show_default=False,
         ),
     ] = None,
-    head: Annotated[str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on its features.")] = None,
-    loss: Annotated[str | None, typer.Option("--loss", metavar="ADDRESS", help="nearsight show losses")] = None,
-    miner: Annotated[str | None, typer.Option("--miner", metavar="ADDRESS", help="nearsight show miners")] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", metavar="ADDRESS", help="nearsight show samplers")] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="ADDRESS", help="What stands on the network, of labelled pictures.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option("--loss", metavar="ADDRESS", help="Loss (nearsight show losses).")] = None,
+    miner: Annotated[
+        str | None, typer.Option("--miner", metavar="ADDRESS", help="Which pairs count (nearsight show miners).")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", metavar="ADDRESS", help="What makes a batch (nearsight show samplers).")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", metavar="N", help="Passes over the pictures.")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", metavar="N", help="Pictures a step.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", metavar="RATE", help="The tower's learning rate.")] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="Pictures a step; with captions, both are counted.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", metavar="RATE", help="Learning rate; with captions, that of the heads.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="What everything random follows from.")
     ] = None,
@@ -130,7 +142,10 @@ def run(
         bool, typer.Option("--fresh", metavar="", help="Begin anew in --out instead of going on where it stopped.")
     ] = False,
     maps: Annotated[
-        bool, typer.Option("--maps/--no-maps", metavar="", help="Draw maps of the space into the report.")
+        bool,
+        typer.Option(
+            "--maps/--no-maps", metavar="", help="Draw maps of the space into the report of labelled pictures."
+        ),
     ] = True,
 ) -> None:
     """Train a descriptor on your own labelled pictures, or pictures and words on your captions.

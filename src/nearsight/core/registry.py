@@ -100,6 +100,16 @@ class Catalogue:
         """The component's docstring."""
         return inspect.getdoc(self.module(name)) or ""
 
+    def usage(self, name: str) -> str:
+        """What the options mean: the docstring of ``build``, without what it raises."""
+        told = (inspect.getdoc(self.module(name).build) or "").split("\n\n")
+        return "\n\n".join(kept for one in told if (kept := re.split(r"\bRaises\s", one)[0].strip()))
+
+    def example(self, name: str) -> str:
+        """An address without options: the first one that the component's docstring names."""
+        found = re.search(rf"``({re.escape(name)}/[^`?]+)", self.help(name))
+        return found[1] if found else name
+
     def options(self, name: str) -> list[Option]:
         """The options that ``build`` takes, with types and defaults."""
         build = self.module(name).build

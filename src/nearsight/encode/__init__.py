@@ -1,4 +1,4 @@
-"""Pictures (and later words) to unit vectors.
+"""Pictures and words to unit vectors.
 
 `images/` holds the towers, one file each; `runtimes/` what runs an exported network. To add a tower, write
 ``images/NAME.py`` with a docstring and ``build(variant=None, *, option=default, ...) -> ImageTower``; the contract is

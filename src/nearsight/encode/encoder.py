@@ -151,7 +151,8 @@ class Encoder:
         address, modalities = self.tower.address, ("image",) if self.text is None else ("image", "text")
         if self.text is not None:
             identity["text"] = dict(self.text.identity())
-            address = f"{address} | {self.text.address}"
+            if self.text is not getattr(self.tower, "text", None) and self.text.address != address:
+                address = f"{address} | {self.text.address}"
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return EncoderSpec(address, self.tower.dim, modalities, hashlib.sha256(text.encode()).hexdigest(), identity)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +21,9 @@ from nearsight.encode.choose import WORTH_MEASURING
 from nearsight.encode.encoder import Encoder, ImageTower, create
 from nearsight.encode.export import load_state
 from nearsight.encode.heads import HEADS
-from nearsight.encode.network import TorchTower, compose
+from nearsight.encode.network import WEIGHTS, TorchTower, compose
 from nearsight.encode.pooled import members_of
+from nearsight.encode.trainable import trainable
 
 Sets = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Vectors (n, s, width), and (n, s) True where there is one: those of a set come first, and every set has one at
@@ -125,7 +127,13 @@ class PictureSets:
 
 
 def picture_sets(name: str) -> PictureSets:
-    """The raw vectors of the tower at an address, or of an encoder folder's. Raises as `nearsight.encode.create`."""
+    """The raw vectors of the tower at an address, or of an encoder folder's.
+
+    A folder that keeps its weights is taken as a network, which what is trained can stand on. Raises as
+    `nearsight.encode.create` and `nearsight.encode.trainable.trainable`.
+    """
+    if (Path(name) / WEIGHTS).is_file():
+        return PictureSets(trainable(name).finish())
     return PictureSets(create(name).tower)
 
 

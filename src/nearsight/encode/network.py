@@ -28,6 +28,7 @@ from nearsight.encode.golden import Golden, golden_pictures
 from nearsight.encode.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    from nearsight.encode.encoder import TextTower
     from nearsight.encode.runtimes import Runner
 
 GRAPH, GOLDEN, FACTS, WEIGHTS = "model.onnx", "golden.safetensors", "network.json", "weights.safetensors"
@@ -101,6 +102,8 @@ class TorchTower(NetworkTower):
 
     takes = "module"
     fitted = True
+    text: TextTower | None = None
+    """The tower for texts that the network brings (CLIP)."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nearsight.core.errors import Damaged, EncoderError, UnknownName
+from nearsight.core.errors import Damaged, UnknownName
 from nearsight.core.registry import Address
 from nearsight.encode.encoder import TEXT, TextTower
 from nearsight.encode.export import digest_of, graph_of, need_torch, require_same, tensors_of
@@ -25,7 +25,8 @@ from nearsight.encode.golden import Golden
 from nearsight.encode.graph import require_plain
 from nearsight.encode.network import told
 from nearsight.encode.runtimes import RUNTIMES
-from nearsight.encode.texts import TEXTS, Words, WordSet
+from nearsight.encode.texts import TEXTS, Words, WordSet, nothing_known
+from nearsight.encode.whole_text import WHOLE, ExportedTexts
 
 if TYPE_CHECKING:
     from nearsight.encode.runtimes import Runner
@@ -61,18 +62,6 @@ class WordTower(ABC):
 
     @abstractmethod
     def _runner(self) -> Runner: ...
-
-
-def nothing_known(texts: Sequence[str], row: int, found: WordSet) -> EncoderError:
-    """The error for ``texts[row]``, of which no word has a vector."""
-    which = f"text {row + 1} of {len(texts)}" if len(texts) > 1 else "the text"
-    shown = texts[row] if len(texts[row]) <= 60 else f"{texts[row][:57]}..."
-    why = f"knows none of its words: {', '.join(found.unknown[:5])}" if found.unknown else "has no words"
-    return EncoderError(
-        f"{which}, {shown!r}, {'is one of which the encoder ' + why if found.unknown else why}",
-        code="text/empty",
-        hint="write it with other words" if found.unknown else "give it a word at least",
-    )
 
 
 def marked(sets: Sequence[WordSet]) -> NDArray[np.float32]:
@@ -231,7 +220,10 @@ class ExportedSets(WordTower):
             return self._opened
 
 
-_KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], TextTower]] = {SETS: ExportedSets}
+_KINDS: Mapping[str, Callable[[Mapping[str, Any], Path], TextTower]] = {
+    SETS: ExportedSets,
+    WHOLE: ExportedTexts,
+}
 
 
 def read_text_tower(folder: Path) -> TextTower:

@@ -228,7 +228,7 @@ class PictureSide:
 class TextSide:
     """What texts become. Their words' vectors are frozen too.
 
-    words  word vectors (nearsight show texts): transformers/NAME, fasttext/FILE.bin, vectors/FILE.txt, or fasttext:
+    words  word vectors (nearsight show words): transformers/NAME, fasttext/FILE.bin, vectors/FILE.txt, or fasttext:
            trained on the captions of data.train
     pool, head
            as for pictures
@@ -245,7 +245,7 @@ class PairRecipe:
 
     ``dim``: length of the vectors. ``hubness``: a correction for the report (nearsight show hubness), whose bank is the
     training split. ``loop.measure`` rsum is the sum of R@1, R@5 and R@10 both ways, in percent. ``loop.batch`` counts
-    rows: a picture with one caption is two.
+    rows: a picture with one caption is two. ``loop.lr`` is the rate of the heads, which are all that is trained.
     """
 
     name: str = ""

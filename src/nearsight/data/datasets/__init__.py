@@ -72,7 +72,10 @@ class Dataset:
             raise DatasetError(
                 f"data set '{self.name}' has no split '{name}'",
                 code="dataset/split",
-                hint=f"its splits: {', '.join(self.splits) or 'none; protocol `loo` needs none'}",
+                hint=f"its splits: {', '.join(self.splits)}"
+                if self.splits
+                else "it has none: a table's stand in its column `split`, a folder's are its folders train and test; "
+                "protocol `loo` needs none",
             )
         return tuple(item for item in self.items if item.split == name)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.errors import EncoderError
 from nearsight.core.events import Skipped
 from nearsight.core.registry import Catalogue
 
@@ -85,3 +86,15 @@ class Words(Protocol):
     def restore(self, folder: Path) -> None:
         """Take back what `files` gave. Raises Damaged."""
         ...
+
+
+def nothing_known(texts: Sequence[str], row: int, found: WordSet) -> EncoderError:
+    """The error for ``texts[row]``, of which no word has a vector."""
+    which = f"text {row + 1} of {len(texts)}" if len(texts) > 1 else "the text"
+    shown = texts[row] if len(texts[row]) <= 60 else f"{texts[row][:57]}..."
+    why = f"knows none of its words: {', '.join(found.unknown[:5])}" if found.unknown else "has no words"
+    return EncoderError(
+        f"{which}, {shown!r}, {'is one of which the encoder ' + why if found.unknown else why}",
+        code="text/empty",
+        hint="write it with other words" if found.unknown else "give it a word at least",
+    )

@@ -8,10 +8,9 @@ import re
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +39,11 @@ def read_vectors(path: Path, words: int = WORDS) -> tuple[Table, tuple[Skipped, 
     reading = _Reading(path, words)
     try:
         with open(path, "rb") as raw:
-            packed = raw.peek(2)[:2] == b"\x1f\x8b"
-            file = io.BufferedReader(gzip.GzipFile(fileobj=raw) if packed else raw)
-            (_read_binary if ".bin" in path.suffixes[-2:] else _read_text)(reading, file)
+            unpacked = _Unpacked(raw)
+            read = _read_binary if ".bin" in path.suffixes[-2:] else _read_text
+            read(reading, io.BufferedReader(unpacked))
+            if unpacked.broken and not reading.full:
+                reading.skip("ends too early", f"nothing can be read from here on: {unpacked.broken}")
     except OSError as error:
         raise EncoderError(
             f"no word vectors can be read from {path}: {error}", code="words/file", hint="check the path"
@@ -55,6 +56,26 @@ def read_vectors(path: Path, words: int = WORDS) -> tuple[Table, tuple[Skipped, 
             hint="a word and its numbers a line, as word2vec, fastText (.vec) and GloVe write them",
         )
     return Table(tuple(reading.names), reading.vectors()), tuple(reading.skipped)
+
+
+class _Unpacked(io.RawIOBase):
+    """A file, unpacked where it is gzip; what is broken in that way is its end."""
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        self._file = gzip.GzipFile(fileobj=raw) if packed else raw
+        self.broken = ""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            read = self._file.read(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self.broken, read = str(error), b""
+        buffer[: len(read)] = read
+        return len(read)
 
 
 class _Reading:
@@ -93,15 +114,14 @@ class _Reading:
 
 
 def _read_text(reading: _Reading, file: BinaryIO) -> None:
-    lines = _lines(reading, file)
-    ahead = list(islice(lines, _LOOKED_AT))
+    ahead = list(islice(file, _LOOKED_AT))
     if ahead and (header := _HEADER.fullmatch(ahead[0])):
         reading.at, reading.width = 1, int(header[2])
         del ahead[0]
     else:
         usual = Counter(len(line.split()) - 1 for line in ahead)
         reading.width = max(usual, key=lambda width: (usual[width], width), default=0)
-    for line in chain(ahead, lines):
+    for line in chain(ahead, file):
         if reading.full:
             break
         reading.at += 1
@@ -115,14 +135,6 @@ def _read_text(reading: _Reading, file: BinaryIO) -> None:
             reading.skip("not a number", str(error))
             continue
         reading.take(name, numbers)
-
-
-def _lines(reading: _Reading, file: BinaryIO) -> Iterator[bytes]:
-    """A packed file may end too early, which shows when it is unpacked."""
-    try:
-        yield from file
-    except (OSError, EOFError, zlib.error) as error:
-        reading.skip("ends too early", f"nothing can be read from here on: {error}")
 
 
 def _read_binary(reading: _Reading, file: BinaryIO) -> None:

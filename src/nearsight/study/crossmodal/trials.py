@@ -45,6 +45,7 @@ class Trial:
 
     failed     why there are no figures: what the training was ended by, or the zero vectors that it gave
     loss, validation_loss  at the last epoch; the second is None without a validation split
+    validation  the recipe's measure on the validation split, of the epoch whose weights were taken
     figures    ``rSum``, ``image->text R@1``, ...: by way and measure, as the vectors are
     corrected  the same with the recipe's hubness correction; empty where it names none
     findings   what the doctor found at the last epoch
@@ -55,6 +56,7 @@ class Trial:
     failed: str = ""
     loss: float | None = None
     validation_loss: float | None = None
+    validation: float | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     corrected: Mapping[str, Figure] = field(default_factory=dict)
     epochs: int = 0
@@ -192,6 +194,7 @@ def _measured(recipe: PairRecipe, learned: Learned, dim: int) -> Generator[Event
         seed=recipe.seed,
         loss=last.loss,
         validation_loss=last.validation_loss,
+        validation=fitted.history[fitted.chosen - 1].validation,
         epochs=len(fitted.history),
         chosen=fitted.chosen,
         seconds=fitted.seconds,
