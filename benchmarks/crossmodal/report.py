@@ -25,7 +25,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             found[words, way, pool, dim] = done(trials.run(at_size(asked, dim)))[0]
         curve = [one for key, one in found.items() if key[:3] == (words, way, pool)]
         rows = [Summary.of([one], corrected=False) for one in curve]
-        rsums = [None if row.rsum is None else round(row.rsum.value, 1) for row in rows]
+        rsums = [round(row.rsum.value, 1) for row in rows if row.rsum is not None]
         losses = ", ".join(f"{row.loss:.3f}/{row.validation_loss:.3f}" if row.loss else "-" for row in rows)
         accuracy = ", ".join(row.told(f"{_way(way)} triplet accuracy", ".3f") for row in rows)
         codes = sorted({code for one in curve for code in one.findings})
@@ -35,6 +35,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         )
         what = f"Flickr8k rSum, the report's recipe, {words}, {pool}, trained {way}"
         results.add(Row(f"f8k_report_{words}_{pool}_{way}".lower().replace("-", "_"), what, rsums, "%", note=note))
+    found = {key: one for key, one in found.items() if one.figures}
     (words, way, pool, dim), best = max(found.items(), key=lambda pair: pair[1].validation or 0.0)
     figure = best.figures["rSum"]
     note = (

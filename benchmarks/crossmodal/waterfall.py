@@ -21,7 +21,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     begun = time.monotonic()
     found = done(waterfall(place(runs), seeds=SEEDS[: 1 if quick else None], overrides=overrides, trials=trials))
     minutes = (time.monotonic() - begun) / 60
-    values = [round(stage.measured.rsum.value, 1) if stage.measured.rsum else None for stage in found.stages]
+    values = [round(stage.measured.rsum.value, 1) for stage in found.stages if stage.measured.rsum is not None]
     spread = "; ".join(
         f"{stage.title} {stage.measured.told('rSum')} ({stage.measured.interval()})" for stage in found.stages
     )

@@ -30,7 +30,7 @@ class Columns:
     """What n anchors are scored against: m columns."""
 
     vectors: Tensor
-    """(m, d); or (m * centres, d), the centres of a column side by side; or (n, m, d), other columns for each anchor."""
+    """(m, d); or (m * centres, d), the centres of a column side by side; or (n, m, d), each anchor's own columns."""
     positive: Tensor
     """(n, m) bool."""
     negative: Tensor
