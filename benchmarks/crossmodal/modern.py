@@ -23,14 +23,14 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         return
     ours, trials = recipe("modern/words", quick=quick), Trials(place(runs))
     found = done(trials.seeds(ours, SEEDS[: 1 if quick else None]))[0]
-    seconds = sum(one.seconds for one in found) / len(found)
-    for name, label, what, unit, target in ROWS:
-        for corrected in (True, False):
-            figure = Summary.of(found, corrected=corrected).figures[label]
+    for corrected in (True, False):
+        summary = Summary.of(found, corrected=corrected)
+        for name, label, what, unit, target in ROWS:
+            figure = summary.figures[label]
             how = f"corrected by {ours.hubness}, bank: the training split" if corrected else "vectors as they are"
             note = (
                 f"modern/words on the test split, {how}; mean and spread of {len(found)} seeds; chance "
-                f"{unit * figure.floor:.2f}; epoch chosen on val; {seconds:.0f} s of training each"
+                f"{unit * figure.floor:.2f}; epoch chosen on val; {summary.seconds:.0f} s of training each"
             )
             results.add(
                 Row(

@@ -102,6 +102,11 @@ class Waterfall:
     name: ClassVar[str] = "waterfall"
 
     @property
+    def seconds(self) -> float:
+        """Of all trainings."""
+        return sum(stage.measured.seconds * len(stage.measured.seeds) for stage in self.stages)
+
+    @property
     def findings(self) -> list[str]:
         """What the doctor found and why rows have no figures, row by row."""
         return [told for stage in self.stages for told in stage.measured.remarks(stage.title)]
