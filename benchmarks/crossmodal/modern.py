@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks._results import Results, Row
 from benchmarks.crossmodal._trials import done, place, recipe, there
 from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
 from nearsight.study.crossmodal.train import train_pairs
-from nearsight.study.crossmodal.trials import Trials, mean
+from nearsight.study.crossmodal.trials import Summary, Trials
 
 SEEDS = (0, 1, 2)
 ROWS = (
@@ -23,15 +22,15 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     if not there():
         return
     ours, trials = recipe("modern/words", quick=quick), Trials(place(runs))
-    found = [done(trials.run(replace(ours, seed=seed)))[0] for seed in SEEDS[: 1 if quick else None]]
-    seconds = sum(one.seconds for one in found) / len(found)
-    for name, label, what, unit, target in ROWS:
-        for corrected in (True, False):
-            figure = mean(found, label, corrected=corrected)
+    found = done(trials.seeds(ours, SEEDS[: 1 if quick else None]))[0]
+    for corrected in (True, False):
+        summary = Summary.of(found, corrected=corrected)
+        for name, label, what, unit, target in ROWS:
+            figure = summary.figures[label]
             how = f"corrected by {ours.hubness}, bank: the training split" if corrected else "vectors as they are"
             note = (
                 f"modern/words on the test split, {how}; mean and spread of {len(found)} seeds; chance "
-                f"{unit * figure.floor:.2f}; epoch chosen on val; {seconds:.0f} s of training each"
+                f"{unit * figure.floor:.2f}; epoch chosen on val; {summary.seconds:.0f} s of training each"
             )
             results.add(
                 Row(

@@ -9,7 +9,7 @@ from benchmarks._results import Results, Row
 from benchmarks.crossmodal._trials import done, place, recipe, there
 from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
 from nearsight.study.crossmodal.tables import SIZES, at_size
-from nearsight.study.crossmodal.trials import Trial, Trials
+from nearsight.study.crossmodal.trials import Summary, Trial, Trials
 
 WORDS = {"fastText": "fasttext", "MiniLM": "transformers/all-MiniLM-L6-v2"}
 WAYS = {"image-to-text": "report/packed_image_to_text", "text-to-image": "report/packed_text_to_image"}
@@ -24,16 +24,18 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             asked = recipe(name, f"text.words={address}", f"text.pool={pool}", quick=quick)
             found[words, way, pool, dim] = done(trials.run(at_size(asked, dim)))[0]
         curve = [one for key, one in found.items() if key[:3] == (words, way, pool)]
-        rsums = [round(one.figures["rSum"].value, 1) for one in curve]
-        losses = ", ".join(f"{one.loss:.3f}/{one.validation_loss:.3f}" for one in curve)
-        accuracy = ", ".join(f"{one.figures[f'{_way(way)} triplet accuracy'].value:.3f}" for one in curve)
+        rows = [Summary.of([one], corrected=False) for one in curve]
+        rsums = [round(row.rsum.value, 1) for row in rows if row.rsum is not None]
+        losses = ", ".join(f"{row.loss:.3f}/{row.validation_loss:.3f}" if row.loss else "-" for row in rows)
+        accuracy = ", ".join(row.told(f"{_way(way)} triplet accuracy", ".3f") for row in rows)
         codes = sorted({code for one in curve for code in one.findings})
         note = (
             f"sizes {', '.join(str(one.dim) for one in curve)}; train/validation loss {losses}; triplet accuracy "
-            f"{accuracy}; chance {curve[0].figures['rSum'].floor:.1f}; doctor: {', '.join(codes) or 'nothing'}"
+            f"{accuracy}; doctor: {', '.join(codes) or 'nothing'}"
         )
         what = f"Flickr8k rSum, the report's recipe, {words}, {pool}, trained {way}"
         results.add(Row(f"f8k_report_{words}_{pool}_{way}".lower().replace("-", "_"), what, rsums, "%", note=note))
+    found = {key: one for key, one in found.items() if one.figures}
     (words, way, pool, dim), best = max(found.items(), key=lambda pair: pair[1].validation or 0.0)
     figure = best.figures["rSum"]
     note = (

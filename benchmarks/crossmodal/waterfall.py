@@ -21,16 +21,16 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     begun = time.monotonic()
     found = done(waterfall(place(runs), seeds=SEEDS[: 1 if quick else None], overrides=overrides, trials=trials))
     minutes = (time.monotonic() - begun) / 60
-    values = [round(stage.figures["rSum"].value, 1) for stage in found.stages]
+    values = [round(stage.measured.rsum.value, 1) for stage in found.stages if stage.measured.rsum is not None]
     spread = "; ".join(
-        f"{stage.title} {stage.figures['rSum'].value:.1f} ({stage.figures['rSum'].low:.1f} to "
-        f"{stage.figures['rSum'].high:.1f})" for stage in found.stages
-    )  # fmt: skip
+        f"{stage.title} {stage.measured.told('rSum')} ({stage.measured.interval()})" for stage in found.stages
+    )
     results.add(
         Row("f8k_waterfall_rsum", "Flickr8k rSum from the report's recipe to ours, one change a stage", values, "%",
-            note=f"mean and spread of {len(found.stages[0].seeds)} seeds on the test split: {spread}")
+            note=f"mean and spread of {len(found.stages[0].measured.seeds)} seeds on the test split: {spread}")
     )  # fmt: skip
-    note = f"{len(found.stages)} stages, {len(found.stages[0].seeds)} seeds each; of these {found.seconds / 60:.1f} min"
+    seeds = len(found.stages[0].measured.seeds)
+    note = f"{len(found.stages)} stages, {seeds} seeds each; of these {found.seconds / 60:.1f} min"
     results.add(
         Row("waterfall_minutes", "the whole waterfall from features that are there", minutes, "min", "<=20",
             note=f"{note} of training")

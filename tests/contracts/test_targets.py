@@ -9,6 +9,7 @@ import pytest
 
 from nearsight.core.errors import InputError, MissingExtra
 from nearsight.learn.losses import LOSSES
+from nearsight.learn.matrix import similarity
 from nearsight.learn.targets import TARGETS, Columns, Target
 
 torch = pytest.importorskip("torch")
@@ -82,9 +83,16 @@ def truth(address: str, seen: list[tuple[Any, Any, Any]]) -> tuple[list[list[str
 
 
 def marks_of(columns: Columns) -> list[list[str]]:
+    """Of every row; columns of an anchor's own are those behind it."""
     assert not (columns.positive & columns.negative).any()
     pairs = zip(columns.positive.tolist(), columns.negative.tolist(), strict=True)
-    return [["+" if p else "-" if n else "" for p, n in zip(*row, strict=True)] for row in pairs]
+    marks = [["+" if p else "-" if n else "" for p, n in zip(*row, strict=True)] for row in pairs]
+    if columns.vectors.ndim == 2:
+        return marks
+    spread = [[""] * 6 for _ in range(6)]
+    for i, row in zip(range(0, 6, columns.stride), marks, strict=True):
+        spread[i][i + 1 : i + 1 + len(row)] = row
+    return spread
 
 
 def test_columns_are_what_a_loop_over_labels_says(address: str) -> None:
@@ -94,8 +102,17 @@ def test_columns_are_what_a_loop_over_labels_says(address: str) -> None:
         columns = target(*seen[-1])
         marks, count = truth(address, seen)
         assert marks_of(columns) == marks
-        assert columns.vectors.shape == (count * columns.centres, DIM)
-        assert columns.matrix(seen[-1][0], "cosine").scores.shape == (6, count)
+        for kind in ("cosine", "euclidean", "dot"):
+            scores = columns.matrix(seen[-1][0], kind).scores
+            assert scores.shape == columns.positive.shape
+            if columns.vectors.ndim == 3:
+                for i, row in zip(range(0, 6, columns.stride), scores, strict=True):
+                    behind = seen[-1][0][i + 1 : i + 1 + len(row)]
+                    expected = similarity(kind, seen[-1][0][i : i + 1], behind)[0]
+                    torch.testing.assert_close(row, expected)
+            else:
+                assert columns.vectors.shape == (count * columns.centres, DIM)
+                assert scores.shape == (6, count)
 
 
 def test_without_items_every_row_is_its_own_picture(address: str) -> None:

@@ -235,7 +235,7 @@ def watched(work: Generator[Any, None, T]) -> T:
                     render.warn(f"  repair: {finding.repair}")
 
     outcome = render.watch(work, see)
-    for line in skipped_table(list({event.path: event for event in skipped}.values())):
+    for line in skipped_table(list(dict.fromkeys(skipped))):
         render.warn(line)
     return outcome
 
@@ -290,8 +290,10 @@ def pair_summary(outcome: PairOutcome) -> None:
             render.out(line)
         render.out()
     encoder = render.shown(outcome.folder / "encoder")
+    if outcome.report is not None:
+        render.out(f"Report:  {render.shown(outcome.folder / 'report.html')}")
     if outcome.encoder:
-        render.out(f"Encoder: {encoder}    Report: {render.shown(outcome.folder / 'report.html')}")
+        render.out(f"Encoder: {encoder}")
         render.out(f"Use it:  nearsight index FOLDER --encoder {encoder}, then nearsight search 'some words'")
     else:
         render.warn("No encoder was saved: this image tower does not become a graph. The figures stand.")

@@ -32,17 +32,22 @@ class Matrix(NamedTuple):
 
 
 def similarity(kind: Similarity, anchors: Tensor, vectors: Tensor) -> Tensor:
-    """(n, d), (m, d) -> (n, m), in float32 at least, under autocast too: half a digit lost here is a pair misjudged."""
+    """(n, d), and (m, d) or (n, m, d) -> (n, m), in float32 at least, under autocast too: half a digit lost here is a
+    pair misjudged."""
     import torch
 
     with torch.autocast(anchors.device.type, enabled=False):
         a, b = wide(anchors), wide(vectors)
+        if b.ndim == 3:
+            a = a[:, None]
         if kind == "euclidean":
             # Differences, not |a|^2 + |b|^2 - 2ab: that loses close pairs, the very ones that are pulled together.
-            return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
-        if kind == "cosine":
-            a, b = (torch.nn.functional.normalize(x, dim=1, eps=SHORTEST) for x in (a, b))
-        return a @ b.T
+            scores = -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+        else:
+            if kind == "cosine":
+                a, b = (torch.nn.functional.normalize(x, dim=-1, eps=SHORTEST) for x in (a, b))
+            scores = a @ b.mT
+        return scores[:, 0] if b.ndim == 3 else scores
 
 
 def squared_distance(scores: Tensor, kind: Similarity) -> Tensor:

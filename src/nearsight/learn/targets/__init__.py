@@ -30,7 +30,7 @@ class Columns:
     """What n anchors are scored against: m columns."""
 
     vectors: Tensor
-    """(m, d); or (m * centres, d), the centres of a column side by side."""
+    """(m, d); or (m * centres, d), the centres of a column side by side; or (n, m, d), each anchor's own columns."""
     positive: Tensor
     """(n, m) bool."""
     negative: Tensor
@@ -41,10 +41,12 @@ class Columns:
     """A column's score is that of its best centre."""
     scale: Tensor | None = None
     """() that scores are multiplied with, before the bias."""
+    stride: int = 1
+    """Of the given vectors every so manieth is an anchor, from the first on."""
 
     def matrix(self, anchors: Tensor, kind: Similarity) -> Matrix:
-        """The anchors (n, d) scored: what a miner mines and a loss judges."""
-        scores = similarity(kind, anchors, self.vectors)
+        """The given vectors scored, as far as they are anchors: what a miner mines and a loss judges."""
+        scores = similarity(kind, anchors[:: self.stride], self.vectors)
         if self.centres > 1:
             scores = scores.unflatten(1, (-1, self.centres)).amax(dim=2)
         if self.scale is not None:

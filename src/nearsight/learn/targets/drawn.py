@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from nearsight.core.errors import InputError
 from nearsight.learn.matrix import require
 from nearsight.learn.targets import Columns, Target, require_labels
-from nearsight.learn.targets._state import nothing, own
+from nearsight.learn.targets._state import nothing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Drawn(Target):
-    """Rows that are no group's first have no pairs."""
+    """Only the first of each group is an anchor, and its columns are the others: nothing is scored in vain."""
 
     by_prefix = True
 
@@ -26,8 +26,6 @@ class Drawn(Target):
         self.module, self.size = nothing(), size
 
     def __call__(self, anchors: Tensor, labels: Tensor, items: Tensor | None = None) -> Columns:
-        import torch
-
         require_labels(anchors, labels, items)
         if len(labels) % self.size:
             raise InputError(
@@ -35,11 +33,13 @@ class Drawn(Target):
                 code="target/labels",
                 hint="the sampler 'pairs' goes with drawn?size=2, 'triplets' with drawn?size=3",
             )
-        place = torch.arange(len(labels), device=labels.device)
-        group = place // self.size
-        drawn = (group[:, None] == group[None, :]) & (place % self.size == 0)[:, None] & ~own(labels, items)
-        same = labels[:, None] == labels[None, :]
-        return Columns(anchors, same & drawn, ~same & drawn)
+        groups, label = anchors.unflatten(0, (-1, self.size)), labels.unflatten(0, (-1, self.size))
+        same = label[:, :1] == label[:, 1:]
+        others = ~same.new_zeros(same.shape)
+        if items is not None:
+            item = items.unflatten(0, (-1, self.size))
+            others = item[:, :1] != item[:, 1:]
+        return Columns(groups[:, 1:], same & others, ~same & others, stride=self.size)
 
 
 def build(*, classes: int, dim: int, seed: int, size: int = 2) -> Target:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from nearsight.core.arrays import unit
 from nearsight.core.errors import InputError
 from nearsight.core.events import Event
-from nearsight.data.captions import Captioned, captioned
-from nearsight.data.datasets import load
+from nearsight.data.captions import NO_CAPTIONS, Captioned, captioned
+from nearsight.data.datasets import Dataset, load
 from nearsight.encode.features import PictureSets, picture_sets
 from nearsight.encode.texts import TEXTS, Words
 from nearsight.learn.from_pairs import FromPairs
@@ -66,62 +65,52 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Featured:
-    """All of a recipe's data. ``validation`` and ``test`` are None where the recipe names no such split.
-
-    made  features that were made now; the others were there
-    """
+    """All of a recipe's data. ``validation`` and ``test`` are None where the recipe names no such split."""
 
     train: Split
     validation: Split | None
     test: Split | None
     pictures: PictureSets
     words: Words
-    made: int
 
 
-def relations(data: Wanted) -> tuple[Captioned, Captioned | None, Captioned | None]:
-    """Of the splits for training, validation and test.
-
-    Raises DatasetError, UnknownName, InputError (``recipe/data``).
-    """
+def dataset_of(data: Wanted) -> Dataset:
+    """The captioned pictures that a recipe names. Raises DatasetError, UnknownName, InputError (``recipe/data``)."""
     if not data.source:
         raise InputError(
             "the recipe names no captioned pictures",
             code="recipe/data",
             hint="--data TABLE with columns path and caption, or [data] source = 'karpathy/flickr8k'",
         )
-    dataset = load(data.source, Path(data.root).expanduser() if data.root else None)
-    found = [captioned(dataset, name) if name else None for name in (data.train, data.validation, data.test)]
-    return cast(Captioned, found[0]), found[1], found[2]
+    return load(data.source, Path(data.root).expanduser() if data.root else None)
 
 
 def featured(recipe: PairRecipe, *, folder: Path | None = None) -> Generator[Event, None, Featured]:
     """Load the data of a recipe and take the features of all its pictures and captions, once.
 
-    What is left out becomes Skipped events. `folder`: where features are kept. Raises what `relations` and the features
-    raise, UnknownName and EncoderError for a tower or word vectors that cannot be had.
+    What is left out becomes Skipped events. `folder`: where features are kept. Raises what `dataset_of` and the
+    features raise, DatasetError for a split that is not there or has no captions, UnknownName and EncoderError for a
+    tower or word vectors that cannot be had.
     """
-    parts = relations(recipe.data)
+    data = recipe.data
+    dataset = dataset_of(data)
+    train = captioned(dataset, data.train)
+    others = [captioned(dataset, name) if name else None for name in (data.validation, data.test)]
     pictures = picture_sets(recipe.pictures.tower)
     words: Words = TEXTS.build(recipe.text.words)
-    words.fit(parts[0].texts)
+    words.fit(train.texts)
+    yield from dataset.skipped
     yield from words.skipped
+    learned = yield from _split(train, pictures, words, folder)
     splits: list[Split | None] = []
-    made = 0
-    for part in parts:
-        if part is None:
-            splits.append(None)
-            continue
-        yield from part.skipped
-        split, new = yield from _split(part, pictures, words, folder)
-        splits.append(split)
-        made += new
-    return Featured(cast(Split, splits[0]), splits[1], splits[2], pictures, words, made)
+    for relation in others:
+        splits.append(None if relation is None else (yield from _split(relation, pictures, words, folder)))
+    return Featured(learned, splits[0], splits[1], pictures, words)
 
 
 def _split(
     relation: Captioned, pictures: PictureSets, words: Words, folder: Path | None
-) -> Generator[Event, None, tuple[Split, int]]:
+) -> Generator[Event, None, Split]:
     def name(text: int) -> str:
         return f"{relation.pictures[int(relation.of[text])].path} ({relation.texts[text][:60]!r})"
 
@@ -132,6 +121,7 @@ def _split(
     left = relation
     if len(lost) or len(mute):
         left = relation.without(lost.tolist(), mute.tolist(), (*seen.skipped, *read.skipped))
+    yield from (note for note in left.skipped if note.code == NO_CAPTIONS)  # all others were told
     stay = ~np.isin(relation.of, lost)
     stay[mute] = False
     source = FromPairs(
@@ -139,4 +129,4 @@ def _split(
         Rows(read.sets, np.searchsorted(read.kept, np.flatnonzero(stay))),
         left.of,
     )
-    return Split(left, source), seen.made + read.made
+    return Split(left, source)

@@ -14,15 +14,14 @@ from pathlib import Path
 
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.errors import DatasetError, UnknownName, Unreachable
-from nearsight.core.events import Event, Skipped
+from nearsight.core.errors import DatasetError, Unreachable
 from nearsight.core.registry import Address
-from nearsight.data.datasets import load
-from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.recipe import PairRecipe
 from nearsight.study import recipes
+from nearsight.study.crossmodal.features import dataset_of
 from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
-from nearsight.study.crossmodal.trials import Figure, Trial, Trials, mean
+from nearsight.study.crossmodal.trials import RSUM, Happening, Summary, Trials
+from nearsight.study.published import changed, require_rows, stand_in
 
 FORMAT, VERSION = "nearsight-pair-table", 1
 SIZES = (256, 512, 1024, 2048, 4096)
@@ -88,21 +87,28 @@ class PairRow:
     """One row: a recipe at one size, over its seeds.
 
     published  train loss, validation loss, accuracy; None for rows that are ours
-    figures    ``rSum``, ``image->text R@1``, ...: mean over seeds with their spread, or of one seed its 95% interval;
-               with the recipe's hubness correction where it has one
+    measured   with the recipe's hubness correction where it has one
     """
 
     title: str
     recipe: str
     dim: int
     published: tuple[float, float, float] | None
-    loss: float
-    validation_loss: float | None
-    figures: Mapping[str, Figure]
-    seeds: tuple[int, ...]
-    minutes: float
-    findings: tuple[str, ...]
-    note: str
+    measured: Summary
+    note: str = ""
+
+    def published_losses(self) -> str:
+        """Train / validation; a dash for rows that are ours."""
+        return "-" if self.published is None else f"{self.published[0]:.3f} / {self.published[1]:.3f}"
+
+    def published_accuracy(self) -> str:
+        """A dash for rows that are ours."""
+        return "-" if self.published is None else f"{self.published[2]:.3f}"
+
+    def losses(self) -> str:
+        """Train / validation, as measured."""
+        both = (self.measured.loss, self.measured.validation_loss)
+        return " / ".join("-" if loss is None else f"{loss:.3f}" for loss in both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +122,20 @@ class PairTableDone:
     rows: tuple[PairRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def accuracy(self) -> str:
+        """The figure that stands beside the published accuracy."""
+        return f"{self.way} triplet accuracy"
+
+    @property
+    def findings(self) -> list[str]:
+        """What the doctor found and why rows have no figures, row by row."""
+        return [told for row in self.rows for told in row.measured.remarks(f"{row.title}, {row.dim}")]
+
     def to_json(self) -> str:
         """{format, version, made_by, name, title, way, data, rows: [...], notes: [...]}."""
-        return json.dumps({"format": FORMAT, "version": VERSION, "made_by": made_by(), **asdict(self)}, indent=1) + "\n"
+        body = {"format": FORMAT, "version": VERSION, "made_by": made_by(), **asdict(self)}
+        return json.dumps(body, indent=1, allow_nan=False) + "\n"
 
     def lines(self) -> list[tuple[str, ...]]:
         """For a terminal, the first one the header. Losses are train / validation, R@k are percent."""
@@ -127,33 +144,15 @@ class PairTableDone:
              "interval", "minutes")
         ]  # fmt: skip
         for row in self.rows:
-            rsum = row.figures["rSum"]
+            found = row.measured
             lines.append(
                 (
-                    row.title, str(row.dim), *published(row), losses(row),
-                    f"{row.figures[f'{self.way} triplet accuracy'].value:.3f}",
-                    recalls(row, TO_TEXTS), recalls(row, TO_IMAGES), f"{rsum.value:.1f}",
-                    f"{rsum.low:.1f} .. {rsum.high:.1f}", f"{row.minutes:.1f}",
+                    row.title, str(row.dim), row.published_losses(), row.published_accuracy(), row.losses(),
+                    found.told(self.accuracy, ".3f"), found.recalls(TO_TEXTS), found.recalls(TO_IMAGES),
+                    found.told(RSUM), found.interval(), f"{found.seconds / 60:.1f}",
                 )
             )  # fmt: skip
         return lines
-
-
-def published(row: PairRow) -> tuple[str, str]:
-    """Losses and accuracy as they were published."""
-    if row.published is None:
-        return "-", "-"
-    return f"{row.published[0]:.3f} / {row.published[1]:.3f}", f"{row.published[2]:.3f}"
-
-
-def losses(row: PairRow) -> str:
-    """Train / validation."""
-    return f"{row.loss:.3f} / " + ("-" if row.validation_loss is None else f"{row.validation_loss:.3f}")
-
-
-def recalls(row: PairRow, way: str) -> str:
-    """R@1 / R@5 / R@10 in percent."""
-    return " / ".join(f"{100 * row.figures[f'{way} R@{k}'].value:.1f}" for k in (1, 5, 10))
 
 
 def at_size(recipe: PairRecipe, dim: int) -> PairRecipe:
@@ -172,18 +171,26 @@ def at_size(recipe: PairRecipe, dim: int) -> PairRecipe:
     )
 
 
-def source_of(root: str) -> tuple[str, str]:
-    """The first of SETS whose pictures are there, and a note where it is not the published one. Raises DatasetError."""
-    first: DatasetError | None = None
+def source_of(recipe: PairRecipe, overrides: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The data that all rows take, and a note where it is not the published set: what `overrides` say, else the first
+    of SETS whose pictures are there. Raises DatasetError."""
+    chosen = settings.override(recipe, overrides).data
+    if any(one.partition("=")[0].strip() == "data.source" for one in overrides):
+        return chosen.source, ()
+    missing: list[DatasetError] = []
     for name in SETS:
         try:
-            load(name, Path(root).expanduser() if root else None)
+            dataset_of(replace(chosen, source=name))
         except DatasetError as error:
-            first = first or error
+            missing.append(error)
             continue
-        note = "" if first is None else f"Measured on {name}, not on {SETS[0]}: {first.message}."
-        return name, note
-    raise first if first is not None else DatasetError("no captioned pictures", code="dataset/missing")
+        return name, tuple(f"Measured on {name}, not on {SETS[0]}: {error.message}." for error in missing[:1])
+    raise missing[0]
+
+
+def named(recipe: str, overrides: Sequence[str] = ()) -> PairRecipe:
+    """A recipe for pictures with captions, by name. Raises what reading and overriding raise."""
+    return settings.override(recipes.of_pairs(recipes.read(recipe)), overrides)
 
 
 def reproduce_pairs(
@@ -196,91 +203,54 @@ def reproduce_pairs(
     overrides: Sequence[str] = (),
     device: str = "auto",
     trials: Trials | None = None,
-) -> Generator[Event | Progress | Epoch, None, PairTableDone]:
-    """Train and measure the rows, each at every size and with every seed, into `folder`.
+) -> Generator[Happening, None, PairTableDone]:
+    """Train and measure the rows, each at every size and with every seed, and write NAME.json into `folder`.
 
     `only`: recipes to take. `overrides` are assignments for all recipes (``loop.epochs=1``); they are noted. Raises
     what `Trials.run` raises.
     """
-    known = (table.recipe, OURS)
-    if unknown := set(only) - set(known):
-        raise UnknownName(f"{table.name} has no row {', '.join(sorted(unknown))}", hint=f"its rows: {', '.join(known)}")
+    require_rows(table.name, (table.recipe, OURS), only)
     trials = trials or Trials(folder, device=device)
-    root = settings.override(_named(table.recipe), overrides).data.root
-    said = any(one.partition("=")[0].strip() == "data.source" for one in overrides)
-    source, note = ("", "") if said else source_of(root)
-    overrides = [*([f"data.source={source}"] if source else []), *overrides]
+    source, notes = source_of(named(table.recipe), overrides)
+    given = (*overrides, f"data.source={source}")
     rows: list[PairRow] = []
-    taken, instead = table.recipe, ""
     if table.recipe in only or not only:
+        taken, note = table.recipe, ""
         try:
-            yield from trials.featured(settings.override(_named(taken), overrides))
+            yield from trials.featured(named(taken, given))
         except Unreachable as error:
-            taken, instead = table.stand_in, f"{table.stand_in} stands in: {error.message}"
-            yield Skipped(table.recipe, error.code, error.message, f"{table.stand_in} stands in for it")
+            taken = table.stand_in
+            note, told = stand_in(table.recipe, taken, error)
+            yield told
+        title = f"as published, {_WAYS[table.way]}"
         for dim in sizes:
-            recipe = at_size(settings.override(_named(taken), overrides), dim)
-            title = f"as published, {_WAYS[table.way]}"
-            rows.append((yield from _row(trials, recipe, seeds, title, table.published.get(dim), instead)))
+            recipe = at_size(named(taken, given), dim)
+            rows += yield from _rows(trials, recipe, seeds, title, table.published.get(dim), note)
+        notes += (note,) if note else ()
     if OURS in only or not only:
-        ours = settings.override(_named(OURS), overrides)
+        ours = named(OURS, given)
         for dim in sizes:
-            rows.append((yield from _row(trials, at_size(ours, dim), seeds, "ours, both ways", None, "")))
+            rows += yield from _rows(trials, at_size(ours, dim), seeds, "ours, both ways")
         if len(sizes) > 1:
-            rows += yield from _nested(trials, ours, sizes, seeds)
-    data = source or settings.override(_named(OURS), overrides).data.source
-    changed = f"Changed for all rows: {', '.join(overrides)}." if said or len(overrides) > 1 else ""
-    notes = tuple(one for one in (note, instead, *table.notes, changed) if one)
-    done = PairTableDone(table.name, table.title, table.way, data, tuple(rows), notes)
-    folder.mkdir(parents=True, exist_ok=True)
+            *short, whole = sorted(sizes)
+            goal = replace(ours.objective, prefixes=tuple(short))
+            recipe = replace(at_size(ours, whole), objective=goal)
+            rows += yield from _rows(trials, recipe, seeds, "ours, one training for all sizes")
+    notes += (*table.notes, *changed(overrides))
+    done = PairTableDone(table.name, table.title, table.way, source, tuple(rows), notes)
     replace_file(folder / f"{table.name}.json", done.to_json().encode())
     return done
 
 
-def _named(name: str) -> PairRecipe:
-    return recipes.of_pairs(recipes.read(name))
-
-
-def _nested(
-    trials: Trials, ours: PairRecipe, sizes: Sequence[int], seeds: Sequence[int]
-) -> Generator[Event | Progress | Epoch, None, list[PairRow]]:
-    """One training that serves all sizes, beside one for each."""
-    recipe = at_size(ours, max(sizes))
-    goal = replace(recipe.objective, prefixes=tuple(sorted(sizes)[:-1]))
-    runs: list[tuple[Trial, ...]] = []
-    for seed in seeds:
-        runs.append((yield from trials.run(replace(recipe, objective=goal, seed=seed))))
-    rows = [_summed([run[at] for run in runs], "ours, one training", None, "") for at in range(len(runs[0]))]
-    return sorted(rows, key=lambda row: row.dim)
-
-
-def _row(
+def _rows(
     trials: Trials,
     recipe: PairRecipe,
     seeds: Sequence[int],
     title: str,
-    told: tuple[float, float, float] | None,
-    note: str,
-) -> Generator[Event | Progress | Epoch, None, PairRow]:
-    found: list[Trial] = []
-    for seed in seeds:
-        found.append((yield from trials.run(replace(recipe, seed=seed)))[0])
-    return _summed(found, title, told, note)
-
-
-def _summed(trials: Sequence[Trial], title: str, told: tuple[float, float, float] | None, note: str) -> PairRow:
-    first, n = trials[0], len(trials)
-    validation = [one.validation_loss for one in trials if one.validation_loss is not None]
-    return PairRow(
-        title=title,
-        recipe=first.recipe,
-        dim=first.dim,
-        published=told,
-        loss=sum(one.loss for one in trials) / n,
-        validation_loss=sum(validation) / n if len(validation) == n else None,
-        figures={name: mean(trials, name, corrected=bool(first.corrected)) for name in first.best},
-        seeds=tuple(one.seed for one in trials),
-        minutes=sum(one.seconds for one in trials) / n / 60,
-        findings=tuple(sorted({code for one in trials for code in one.findings})),
-        note=note,
-    )
+    told: tuple[float, float, float] | None = None,
+    note: str = "",
+) -> Generator[Happening, None, list[PairRow]]:
+    """One row for each length of vectors that the recipe serves."""
+    lengths = yield from trials.seeds(recipe, seeds)
+    rows = [PairRow(title, recipe.name, some[0].dim, told, Summary.of(some, corrected=True), note) for some in lengths]
+    return sorted(rows, key=lambda row: row.dim)

@@ -19,7 +19,7 @@ import os
 import platform
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from nearsight.encode.heads import HEADS, with_dim
 from nearsight.encode.network import TorchTower
 from nearsight.encode.pooling import POOLINGS
 from nearsight.encode.text_tower import SetTower
+from nearsight.encode.texts import TEXTS
 from nearsight.learn.devices import Devices
 from nearsight.learn.fit import Fitted, fit, require_goal
 from nearsight.learn.from_pairs import PICTURES, TEXT, pair_network, require_measure
@@ -78,28 +79,23 @@ class Learned:
 
     data: Featured
     fitted: Fitted
+    _made: dict[Split, NDArray[np.float32]] = field(default_factory=dict)
 
     def vectors(self, split: Split) -> NDArray[np.float32]:
         """(n + m, dim) of a split's pictures and texts as the network gives them."""
-        return split.source.vectors(self.fitted.network, "cpu")
+        if split not in self._made:
+            self._made[split] = split.source.vectors(self.fitted.network, "cpu")
+        return self._made[split]
 
 
 def learn(
     recipe: PairRecipe, data: Featured, *, folder: Path | None, devices: Devices
 ) -> Generator[Event | Progress | Epoch, None, Learned]:
-    """Train the heads of a recipe on features that are there. Raises what `fit` raises, UnknownName."""
-    _require_parts(recipe)
+    """Train the heads of a recipe, which `require_pairs` found right, on its features. Raises what `fit` raises."""
     network = pair_network(recipe, data.pictures.width, data.words.width)
     held = data.validation.source if data.validation is not None else None
-    if held is None and (recipe.loop.select == "best" or recipe.loop.patience):
-        raise InputError(
-            "loop.select=best and loop.patience choose an epoch, and nothing is held out to choose it by",
-            code="recipe/value",
-            hint="data.validation names a split; or loop.select=last and loop.patience=0",
-        )
     work = fit(network, recipe.dim, data.train.source, recipe, folder=folder, held_out=held, devices=devices)
-    fitted = yield from work
-    return Learned(data, fitted)
+    return Learned(data, (yield from work))
 
 
 def train_pairs(
@@ -108,10 +104,11 @@ def train_pairs(
     """Run a recipe into `folder`; run again, it goes on where it stopped. `fresh` begins anew there; `cache` is where
     features are kept.
 
-    Raises what `featured` and `learn` raise, WriteFailed, Locked where another training goes on in `folder`.
+    Raises what `require_pairs`, `featured` and `learn` raise, WriteFailed, Locked where another training goes on in
+    `folder`.
     """
     begun = time.perf_counter()
-    _require_parts(recipe)
+    require_pairs(recipe)
     devices = Devices(recipe.loop.precision, device)
     with prepared(folder, settings.write(recipe), fresh):
         data = yield from featured(recipe, folder=cache)
@@ -207,15 +204,25 @@ def unsaved(recipe: PairRecipe, learned: Learned) -> EncoderSpec:
     return EncoderSpec(address, recipe.dim, ("image", "text"), fingerprint_of(identity), identity)
 
 
-def _require_parts(recipe: PairRecipe) -> None:
-    """Raises UnknownName for a component or an option that does not exist: before hours of work, not after."""
+def require_pairs(recipe: PairRecipe) -> None:
+    """What can be known to be wrong before hours of work, and not after.
+
+    Raises UnknownName for a component or an option that does not exist, InputError (code ``recipe/value``) where an
+    epoch is to be chosen and nothing is held out to choose it by.
+    """
     require_goal(recipe.objective)
     require_measure(recipe.loop.measure)
     for catalogue, address in (
-        (POOLINGS, recipe.pictures.pool), (HEADS, recipe.pictures.head), (POOLINGS, recipe.text.pool),
-        (HEADS, recipe.text.head), (HUBNESS, recipe.hubness),
+        (POOLINGS, recipe.pictures.pool), (HEADS, recipe.pictures.head), (TEXTS, recipe.text.words),
+        (POOLINGS, recipe.text.pool), (HEADS, recipe.text.head), (HUBNESS, recipe.hubness),
     ):  # fmt: skip
         catalogue.check(address)
+    if not recipe.data.validation and (recipe.loop.select == "best" or recipe.loop.patience):
+        raise InputError(
+            "loop.select=best and loop.patience choose an epoch, and nothing is held out to choose it by",
+            code="recipe/value",
+            hint="data.validation names a split; or loop.select=last and loop.patience=0",
+        )
 
 
 def _require_same(encoder: Encoder, learned: Learned) -> None:

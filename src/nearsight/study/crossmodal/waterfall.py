@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.events import Event
-from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.recipe import PairRecipe
-from nearsight.study import recipes
 from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
-from nearsight.study.crossmodal.tables import OURS, at_size, source_of
-from nearsight.study.crossmodal.trials import Figure, Trial, Trials, mean
+from nearsight.study.crossmodal.tables import OURS, at_size, named, source_of
+from nearsight.study.crossmodal.trials import RSUM, Happening, Summary, Trials
+from nearsight.study.published import changed
 
 FORMAT, VERSION = "nearsight-waterfall", 1
 START = "report/packed_text_to_image"
-SHOWN = ("rSum", *(f"{way} R@{k}" for way in (TO_TEXTS, TO_IMAGES) for k in (1, 5, 10)))
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,18 @@ def changes(ours: PairRecipe) -> tuple[Change, ...]:
              f"loop.schedule={loop.schedule}", f"loop.warmup={loop.warmup}", f"loop.batch={loop.batch}",
              f"loop.epochs={loop.epochs}", f"loop.select={loop.select}", "loop.measure=rsum"),
         ),
-        Change("pooling and heads as ours: powers, dropped inputs",
-               (f"pictures.head={ours.pictures.head}", f"text.head={ours.text.head}",
-                f"pictures.pool={ours.pictures.pool}", f"text.pool={ours.text.pool}")),
+        Change(
+            "square roots of features, dropped inputs",
+            (f"pictures.head={ours.pictures.head}", f"text.head={ours.text.head}"),
+        ),
         Change(
             "smoothed labels", (f"objective.loss={ours.objective.loss}", f"objective.target={ours.objective.target}")
         ),
         Change("words of two layers", (f"text.words={ours.text.words}",)),
+        Change(
+            "pooling: the mean and a learned maximum",
+            (f"pictures.pool={ours.pictures.pool}", f"text.pool={ours.text.pool}"),
+        ),
         Change("hubness correction", (f"hubness={ours.hubness}",)),
     )  # fmt: skip
 
@@ -78,62 +82,64 @@ def changes(ours: PairRecipe) -> tuple[Change, ...]:
 class Stage:
     """One row: the recipe with this change and all above it, measured on the test split.
 
-    figures: mean over seeds with their spread, or of one seed its 95% interval
+    changed  the assignments
+    gain     of rSum, above the row before; None for the first one, and where one of both has no figures
     """
 
     title: str
     changed: tuple[str, ...]
-    figures: Mapping[str, Figure]
-    loss: float
-    seeds: tuple[int, ...]
-    seconds: float
-    findings: tuple[str, ...]
+    measured: Summary
+    gain: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """All stages, from the report's recipe to ours. ``seconds``: of all trainings."""
+    """All stages, from the report's recipe to ours. ``data``: the set's address."""
 
     data: str
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
+    name: ClassVar[str] = "waterfall"
 
     @property
     def seconds(self) -> float:
-        """Of training."""
-        return sum(stage.seconds for stage in self.stages)
+        """Of all trainings."""
+        return sum(stage.measured.seconds * len(stage.measured.seeds) for stage in self.stages)
+
+    @property
+    def findings(self) -> list[str]:
+        """What the doctor found and why rows have no figures, row by row."""
+        return [told for stage in self.stages for told in stage.measured.remarks(stage.title)]
 
     def to_json(self) -> str:
         """{format, version, made_by, data, stages: [...], notes: [...]}."""
-        return json.dumps({"format": FORMAT, "version": VERSION, "made_by": made_by(), **asdict(self)}, indent=1) + "\n"
+        body = {"format": FORMAT, "version": VERSION, "made_by": made_by(), **asdict(self)}
+        return json.dumps(body, indent=1, allow_nan=False) + "\n"
 
     def lines(self) -> list[tuple[str, ...]]:
-        """For a terminal, the first one the header. R@k are percent."""
+        """For a terminal, the first one the header. R@k are percent, seconds those of a training."""
         lines: list[tuple[str, ...]] = [
             ("with all above", "i2t R@1/5/10", "t2i R@1/5/10", "rSum", "interval", "gain", "seconds")
         ]
-        before: float | None = None
         for stage in self.stages:
-            rsum = stage.figures["rSum"]
-            recalls = [
-                " / ".join(f"{100 * stage.figures[f'{way} R@{k}'].value:.1f}" for k in (1, 5, 10))
-                for way in (TO_TEXTS, TO_IMAGES)
-            ]
-            gain = "" if before is None else f"{rsum.value - before:+.1f}"
-            span = f"{rsum.low:.1f} .. {rsum.high:.1f}"
-            lines.append((stage.title, *recalls, f"{rsum.value:.1f}", span, gain, f"{stage.seconds:.0f}"))
-            before = rsum.value
+            found = stage.measured
+            lines.append(
+                (
+                    stage.title, found.recalls(TO_TEXTS), found.recalls(TO_IMAGES), found.told(RSUM), found.interval(),
+                    "" if stage.gain is None else f"{stage.gain:+.1f}", f"{found.seconds:.0f}",
+                )
+            )  # fmt: skip
         return lines
 
 
 def waterfall(
     folder: Path,
     *,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Sequence[int] = SEEDS,
     overrides: Sequence[str] = (),
     device: str = "auto",
     trials: Trials | None = None,
-) -> Generator[Event | Progress | Epoch, None, Waterfall]:
+) -> Generator[Happening, None, Waterfall]:
     """Train every stage with every seed from features that are taken once, and write waterfall.json into `folder`.
 
     The first row is the report's recipe at our size on the features that ours has (the packed MobileNetV2, MiniLM's
@@ -141,35 +147,30 @@ def waterfall(
     all rows. Raises what `Trials.run` raises.
     """
     trials = trials or Trials(folder, device=device)
-    ours = settings.override(recipes.of_pairs(recipes.read(OURS)), overrides)
-    start = at_size(settings.override(recipes.of_pairs(recipes.read(START)), overrides), ours.dim)
+    source, notes = source_of(named(OURS), overrides)
+    given = (*overrides, f"data.source={source}")
+    ours = named(OURS, given)
+    start = at_size(named(START, given), ours.dim)
     words = ours.text.words.partition("?")[0]
     start = replace(start, data=ours.data, pictures=replace(start.pictures, tower=ours.pictures.tower),
                     text=replace(start.text, words=words))  # fmt: skip
-    said = any(one.partition("=")[0].strip() == "data.source" for one in overrides)
-    source, note = (ours.data.source, "") if said else source_of(ours.data.root)
+    *trained, correction = (Change("the report's recipe", ()), *changes(ours))
     stages: list[Stage] = []
-    done: list[str] = [f"data.source={source}"]
-    for change in (Change("the report's recipe", ()), *changes(ours)):
+    done: list[str] = []
+    for change in trained:
         done += change.assignments
-        recipe = replace(settings.override(start, done), name=f"waterfall, {change.title}")
-        found: list[Trial] = []
-        for seed in seeds:
-            found.append((yield from trials.run(replace(recipe, seed=seed)))[0])
-        corrected = bool(found[0].corrected)
-        stages.append(
-            Stage(
-                title=change.title,
-                changed=change.assignments,
-                figures={name: mean(found, name, corrected=corrected) for name in SHOWN},
-                loss=sum(one.loss for one in found) / len(found),
-                seeds=tuple(seeds),
-                seconds=sum(one.seconds for one in found),
-                findings=tuple(sorted({code for one in found for code in one.findings})),
-            )
-        )
-    notes = tuple(one for one in (note, f"Changed for all rows: {', '.join(overrides)}." if overrides else "") if one)
-    result = Waterfall(source, tuple(stages), notes)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / "waterfall.json", result.to_json().encode())
+        # the correction needs no training of its own: it is measured beside the row above it
+        measured = [*done, *correction.assignments] if change is trained[-1] else done
+        recipe = replace(settings.override(start, measured), name=f"waterfall, {change.title}")
+        found = (yield from trials.seeds(recipe, seeds))[0]
+        stages.append(_stage(change, Summary.of(found, corrected=False), stages))
+    stages.append(_stage(correction, replace(Summary.of(found, corrected=True), seconds=0.0), stages))
+    result = Waterfall(source, tuple(stages), (*notes, *changed(overrides)))
+    replace_file(folder / f"{result.name}.json", result.to_json().encode())
     return result
+
+
+def _stage(change: Change, measured: Summary, above: Sequence[Stage]) -> Stage:
+    rsum, before = measured.rsum, above[-1].measured.rsum if above else None
+    gain = None if rsum is None or before is None else rsum.value - before.value
+    return Stage(change.title, change.assignments, measured, gain)

@@ -22,7 +22,8 @@ figure.chart figcaption b { color: var(--ink) }
   margin: 1rem 0 } .charts.two { max-width: 56rem }
 svg text { font: 11px system-ui, sans-serif; fill: var(--faint); font-variant-numeric: tabular-nums }
 svg text.over { paint-order: stroke; stroke: var(--raised); stroke-width: 4px; stroke-linejoin: round }
-.curve { fill: none; stroke: var(--bar); stroke-width: 2; stroke-linejoin: round } .mark { stroke: var(--chance);
+.curve { fill: none; stroke: var(--bar); stroke-width: 2; stroke-linejoin: round }
+.beside { fill: none; stroke: var(--other); stroke-width: 2; stroke-dasharray: 4 2 } .mark { stroke: var(--chance);
   stroke-width: 1.5; stroke-dasharray: 5 3 } .chosen { fill: var(--raised); stroke: var(--gain); stroke-width: 2.5 }
 .pick { stroke: var(--gain); stroke-dasharray: 2 3 } svg text.pick { stroke-dasharray: none; fill: var(--gain) }
 .area { stroke-width: 1.5; fill-opacity: .3 } .area.a { fill: var(--bar); stroke: var(--bar) }
@@ -108,24 +109,23 @@ def curve(
     mark: tuple[str, float] | None = None,
     chosen: int | None = None,
     within: tuple[float, float] | None = None,
+    beside: tuple[str, Sequence[float | None]] | None = None,
 ) -> str:
     """One quantity over epochs as a figure, with its first and last value in words.
 
-    `mark` is a level with its name (a floor), `chosen` the epoch that was kept, `within` bounds that the axis shows in
-    any case. Values that are missing or not finite break the curve.
+    `beside` is another on the same axes, dashed, with its name. `mark` is a level with its name (a floor), `chosen` the
+    epoch that was kept, `within` bounds that the axis shows in any case. Values that are missing or not finite break
+    the curve.
     """
-    known = [(e, v) for e, v in zip(epochs, values, strict=True) if v is not None and math.isfinite(v)]
-    told = (
-        f"{show(known[0][1])} → {show(known[-1][1])}" if len(known) > 1 else show(known[0][1]) if known else "no value"
-    )
-    odd = [e for e, v in zip(epochs, values, strict=True) if v is not None and not math.isfinite(v)]
-    if odd:
-        told += f"; not finite at {len(odd)} of {len(epochs)} epochs, first at {odd[0]}"
+    known, told = _known(epochs, values, show)
+    other, other_told = _known(epochs, beside[1], show) if beside else ([], "")
+    if beside and other:
+        told += f"; {beside[0]} (dashed) {other_told}"
     title = escape(f"{name} by epoch: {told}" + (f"; {mark[0]} {show(mark[1])}" if mark else ""))
     caption = f'<figure class="chart"><figcaption><b>{escape(name)}</b> {escape(told)}</figcaption>'
     if not known:
         return f"{caption}</figure>"
-    levels = [v for _, v in known] + ([mark[1]] if mark else []) + list(within or ())
+    levels = [v for _, v in [*known, *other]] + ([mark[1]] if mark else []) + list(within or ())
     low, high = min(levels), max(levels)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     y = Scale.up(low - (0 if low == 0 else room), high + room)
@@ -139,6 +139,8 @@ def curve(
         parts.append(
             f'<text class="over" x="{WIDTH - RIGHT}" y="{over:.1f}" text-anchor="end">{escape(mark[0])}</text>'
         )
+    if beside:
+        parts += [f'<polyline class="beside" points="{run}"/>' for run in _runs(epochs, beside[1], x, y)]
     parts += [f'<polyline class="curve" points="{run}"/>' for run in _runs(epochs, values, x, y)]
     for epoch, value in known if len(known) <= 40 else known[-1:]:
         parts.append(
@@ -174,6 +176,29 @@ def interval_bars(
     return f'<svg width="210" height="30" aria-hidden="true">{"".join(parts)}</svg>'
 
 
+def interval_dot(
+    value: float, low: float, high: float, floor: float, *, top: float, told: str, ring: float | None = None
+) -> str:
+    """A value on a line from 0 to `top` with its interval, the level of chance, and a ring at another value, for a
+    table's cell. `told`: what it shows."""
+
+    def x(at: float) -> float:
+        return 5 + 170 * at / top
+
+    around = (
+        ""
+        if ring is None
+        else f'<circle cx="{x(ring):.1f}" cy="9" r="5" fill="none" stroke="var(--other)" stroke-width="2"/>'
+    )
+    return (
+        f'<svg width="180" height="18" role="img"><title>{escape(told)}</title>'
+        '<line class="line" x1="5" x2="175" y1="9" y2="9"/>'
+        f"{_tick(x(floor), 2, 16)}"
+        f'<line class="span" stroke-width="4" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="9" y2="9"/>'
+        f'<circle class="dot" cx="{x(value):.1f}" cy="9" r="4"/>{around}</svg>'
+    )
+
+
 def _tick(at: float, top: int, bottom: int) -> str:
     return f'<line class="chance" stroke-width="2" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}"/>'
 
@@ -188,6 +213,19 @@ def _pick(epoch: int, value: float, x: Scale, y: Scale) -> str:
         f'<text class="over pick" x="{at:.1f}" y="{max(TOP - 8, level - 10):.1f}" text-anchor="{anchor}">'
         f"chosen: {epoch}</text>"
     )
+
+
+def _known(
+    epochs: Sequence[int], values: Sequence[float | None], show: Callable[[float], str]
+) -> tuple[list[tuple[int, float]], str]:
+    """The values that can be drawn with their epochs, and the first and last of them in words."""
+    there = [(e, v) for e, v in zip(epochs, values, strict=True) if v is not None]
+    known = [(e, v) for e, v in there if math.isfinite(v)]
+    ends = [show(v) for _, v in known]
+    told = " → ".join([*ends[:1], *ends[1:][-1:]]) or "no value"
+    if odd := [e for e, v in there if not math.isfinite(v)]:
+        told += f"; not finite at {len(odd)} of {len(epochs)} epochs, first at {odd[0]}"
+    return known, told
 
 
 def _runs(epochs: Sequence[int], values: Sequence[float | None], x: Scale, y: Scale) -> list[str]:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from nearsight.core.artefact import replace_file
 from nearsight.study.pages.html import document
+from nearsight.study.pages.svg import interval_dot
 from nearsight.study.training.reproduce import Cell, Table
 
-_STYLE = """
-td.word, th:nth-child(2), th:nth-child(3) { text-align: left; white-space: nowrap }
-tr.row td { border-top: 2px solid var(--line) } td.value { font-weight: 600 } .low { color: var(--loss) }
-.findings { color: var(--other) } td.note { max-width: 26rem; color: var(--faint); font-size: .88rem }
+STYLE = """
+td.word { text-align: left; white-space: nowrap } tr.row td { border-top: 2px solid var(--line) }
+td.value { font-weight: 600 } .findings { color: var(--other) }
+td.note { max-width: 26rem; color: var(--faint); font-size: .88rem }
 """
+"""Of every page with a table of rows that were trained."""
+_OWN = "th:nth-child(2), th:nth-child(3) { text-align: left }"
 
 
 def table_page(table: Table) -> str:
@@ -34,7 +37,7 @@ def table_page(table: Table) -> str:
         "In the bars: measured with its interval (blue), published (ring), chance (yellow).</p>"
         f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>{notes}'
     )
-    return document(table.title, body, style=_STYLE)
+    return document(table.title, body, style=STYLE + _OWN)
 
 
 def write_table_page(table: Table, path: Path) -> None:
@@ -52,29 +55,14 @@ def _line(cell: Cell, span: int) -> str:
         first = f'<td class="word" rowspan="{span}">{told}</td>'
         last = f'<td class="text note" rowspan="{span}">{escape(cell.note)}</td>'
     published = "–" if cell.published is None else f"{cell.published:.2f}"
+    bar = interval_dot(
+        cell.value, cell.low, cell.high, cell.chance, top=1.0, ring=cell.published,
+        told=f"{cell.value:.3f} measured, {cell.chance:.3f} chance",
+    )  # fmt: skip
     return (
         f"<tr{' class=row' if span else ''}>{first}"
         f'<td class="word">{escape(cell.engine)}</td><td class="word">{escape(cell.protocol)}</td>'
         f'<td>{published}</td><td class="value">{cell.value:.3f}</td>'
-        f"<td>{cell.low:.3f} – {cell.high:.3f} <small>{several}</small></td><td>{_bar(cell)}</td>"
+        f"<td>{cell.low:.3f} – {cell.high:.3f} <small>{several}</small></td><td>{bar}</td>"
         f"<td>{cell.first:.3f}</td><td>{cell.minutes:.1f}</td>{last}</tr>"
-    )
-
-
-def _bar(cell: Cell) -> str:
-    def x(value: float) -> float:
-        return 5 + 170 * value
-
-    ring = (
-        ""
-        if cell.published is None
-        else f'<circle cx="{x(cell.published):.1f}" cy="9" r="5" fill="none" stroke="var(--other)" stroke-width="2"/>'
-    )
-    return (
-        '<svg width="180" height="18" role="img"><title>'
-        f"{cell.value:.3f} measured, {cell.chance:.3f} chance</title>"
-        '<line class="line" x1="5" x2="175" y1="9" y2="9"/>'
-        f'<line class="chance" stroke-width="2" x1="{x(cell.chance):.1f}" x2="{x(cell.chance):.1f}" y1="2" y2="16"/>'
-        f'<line class="span" stroke-width="4" x1="{x(cell.low):.1f}" x2="{x(cell.high):.1f}" y1="9" y2="9"/>'
-        f'<circle class="dot" cx="{x(cell.value):.1f}" cy="9" r="4"/>{ring}</svg>'
     )

@@ -29,6 +29,7 @@ def curves(history: Sequence[Epoch]) -> str:
             [e.loss for e in history],
             mark=None if floor is None else ("if collapsed", floor),
             chosen=chosen,
+            beside=("held out", [e.validation_loss for e in history]),
         )
     ]
     if any(e.validation is not None for e in history):
@@ -105,6 +106,7 @@ def _every_epoch(history: Sequence[Epoch]) -> str:
         ("epoch", lambda e: str(e.epoch)),
         ("loss", lambda e: f"{e.loss:.4f}"),
         ("validation", lambda e: "–" if e.validation is None else share(e.validation) + (" best" if e.best else "")),
+        ("held-out loss", lambda e: "–" if e.validation_loss is None else f"{e.validation_loss:.4f}"),
         ("rate", lambda e: f"{e.rate:.3g}"),
         ("rank", lambda e: f"{e.health.rank:.1f}"),
         ("dead", lambda e: str(e.health.dead)),

@@ -16,12 +16,13 @@ from typing import Any
 
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
-from nearsight.core.errors import NearsightError, UnknownName, Unreachable
-from nearsight.core.events import Event, Skipped
+from nearsight.core.errors import NearsightError, Unreachable
+from nearsight.core.events import Event
 from nearsight.encode.encoder import Encoder
 from nearsight.learn.history import Epoch, Progress
 from nearsight.learn.recipe import Recipe
 from nearsight.study import recipes
+from nearsight.study.published import changed, require_rows, stand_in
 from nearsight.study.report import Report
 from nearsight.study.run import EXACT, run
 from nearsight.study.training.outcome import read_reports, save_reports
@@ -117,7 +118,12 @@ class Table:
         body = {"format": FORMAT, "version": VERSION, "made_by": made_by(), **asdict(self)}
         return json.dumps(body, indent=1) + "\n"
 
-    def rows(self) -> list[tuple[str, ...]]:
+    @property
+    def findings(self) -> list[str]:
+        """What the doctor found, row by row."""
+        return sorted({f"{cell.row}: {', '.join(cell.findings)}" for cell in self.cells if cell.findings})
+
+    def lines(self) -> list[tuple[str, ...]]:
         """For a terminal, the first one the header; a published value that we could not stand beside is a dash."""
         lines: list[tuple[str, ...]] = [
             ("row", "searched by", "protocol", "published", "measured", "interval", "chance", "P@1", "minutes")
@@ -131,13 +137,6 @@ class Table:
                 )
             )  # fmt: skip
         return lines
-
-
-def table_named(name: str) -> Published:
-    """Raises UnknownName."""
-    if name not in TABLES:
-        raise UnknownName(f"there is no table '{name}'", hint=f"there are: {', '.join(TABLES)}")
-    return TABLES[name]
 
 
 def reproduce(
@@ -154,18 +153,12 @@ def reproduce(
     `overrides` are assignments for all recipes (``loop.epochs=1``); they are noted. Raises what `train` raises.
     """
     cells: list[Cell] = []
-    unknown = set(only) - {line.recipe for line in table.lines}
-    if unknown:
-        raise UnknownName(
-            f"{table.name} has no row {', '.join(sorted(unknown))}",
-            hint=f"its rows: {', '.join(line.recipe for line in table.lines)}",
-        )
+    require_rows(table.name, [line.recipe for line in table.lines], only)
     for line in table.lines:
         if only and line.recipe not in only:
             continue
         cells += yield from _line(line, table, folder, seeds, overrides, device)
-    notes = table.notes + ((f"Changed for all rows: {', '.join(overrides)}.",) if overrides else ())
-    done = Table(table.name, table.title, tuple(cells), notes)
+    done = Table(table.name, table.title, tuple(cells), (*table.notes, *changed(overrides)))
     replace_file(folder / f"{table.name}.json", done.to_json().encode())
     return done
 
@@ -186,8 +179,9 @@ def _line(
         if not line.stand_in:
             raise
         # for every seed: a mean over two recipes would be of neither
-        taken, note = line.stand_in, f"{line.stand_in} stands in: {error.message}"
-        yield Skipped(line.recipe, error.code, error.message, f"{line.stand_in} stands in for it")
+        taken = line.stand_in
+        note, told = stand_in(line.recipe, taken, error)
+        yield told
         runs = yield from all_seeds(taken)
     about = _recipe(taken, seeds[0], overrides).about
     return [
