@@ -67,7 +67,7 @@ _NAME = re.compile(r'[^\s"(),;|=!<>~]++')
 _OPERATOR = re.compile(r"!=|>=|<=|==|=|>|<|~")
 _VALUE = re.compile(r'[^\s"(),;|<>][^\s"(),;|]*+')
 _PLAIN = re.compile(r'[^\s"(),;|=!<>~\\]++')
-_KEYWORDS = {word: re.compile(word + r'(?=[\s("]|$)', re.IGNORECASE) for word in ("and", "or", "not", "in")}
+_KEYWORDS = {word: re.compile(word + r'(?=[\s()";|,]|$)', re.IGNORECASE) for word in ("and", "or", "not", "in")}
 
 _QUOTE = 'words with signs stand in quotes: "t-shirt - new"'
 
