@@ -24,6 +24,7 @@ from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
 from nearsight.search.examples import vector_of
 from nearsight.search.export import export
+from nearsight.search.filters import COLUMNS, path_of
 from nearsight.search.folding import ranking
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.store import check as checking
@@ -262,18 +263,19 @@ class Collection:
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     def _require_fields(self, where: Filter) -> None:
-        known = set(self.fields())
-        for field, _, _ in where.leaves():
-            if field not in known:
-                raise QueryError(
-                    f"no item has a field '{field}'", code="query/field", hint=f"there are: {', '.join(sorted(known))}"
-                )
+        with self.store.reading() as catalogue:
+            for field in sorted({field for field, _, _ in where.leaves()} - COLUMNS.keys()):
+                if not catalogue.all(
+                    "SELECT 1 FROM item WHERE json_type(fields, ?) IS NOT NULL LIMIT 1", path_of(field)
+                ):
+                    hint = f"there are: {', '.join(sorted(self.fields()))}"
+                    raise QueryError(f"no item has a field '{field}'", code="query/field", hint=hint)
 
     def fields(self) -> list[str]:
         """What can be filtered by in this collection."""
         with self.store.reading() as catalogue:
             own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
-        return ["key", "label", "path", "size", *sorted(row[0] for row in own)]
+        return [*COLUMNS, *sorted(row[0] for row in own)]
 
     def items(self, keys: Sequence[int] | None = None, where: Filter | None = None) -> Iterator[Item]:
         """Items by key (in that order, unknown ones left out), or all that meet a filter, by rising key."""

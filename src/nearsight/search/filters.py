@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 from nearsight.core.errors import QueryError
 from nearsight.core.items import Value
 
+COLUMNS = {"key": "key", "label": "label", "path": "CAST(path AS TEXT)", "size": "size"}
+"""Fields that every collection has, as SQL; all others are its own."""
 TEXT_COLUMNS = ("label", "path")
 SIGNS = {"=": "eq", "==": "eq", "!=": "ne", ">=": "gte", "<=": "lte", ">": "gt", "<": "lt", "~": "contains"}
 """Written operator -> operator; `in` is an eq with commas."""
@@ -21,7 +23,6 @@ _VALUES = 30_000
 _BITS = 10_000
 """Of a whole number; Python refuses to write much longer ones."""
 
-_COLUMNS = {"key": "key", "label": "label", "size": "size", "path": "CAST(path AS TEXT)"}
 _COMPARE = {"eq": "IS", "ne": "IS NOT", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _OPERATORS = (*_COMPARE, "in", "contains")
 _TEXT = re.compile(
@@ -251,18 +252,23 @@ def _balanced(clauses: list[_Clause], word: str) -> _Clause:
 
 def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
     values: list[Any] = []
-    column = _COLUMNS.get(field)
+    column = COLUMNS.get(field)
     if column is None:
-        if '"' in field:
-            raise _refused(f"a field's name has no quotation marks: {field}")
         column = "json_extract(fields, ?)"
-        values.append(f'$."{field}"')
+        values.append(path_of(field))
     if operator == "in":
         return f"{column} IN ({', '.join('?' * len(value))})", values + [_storable(v) for v in value]
     values.append(_storable(value))
     if operator == "contains":
         return f"instr(lower({column}), lower(?)) > 0", values
     return f"{column} {_COMPARE[operator]} ?", values
+
+
+def path_of(field: str) -> str:
+    """Where SQLite finds one of a collection's own fields. Raises QueryError for a name that has no such path."""
+    if '"' in field:
+        raise _refused(f"a field's name has no quotation marks: {field}")
+    return f'$."{field}"'
 
 
 def _storable(value: Any) -> Any:

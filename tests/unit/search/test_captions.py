@@ -74,6 +74,17 @@ def test_captions_rank_as_a_plain_loop_ranks_them(collection: Collection, query:
     assert collection.search_captions(Query.words("red"), 1)[0].score == pytest.approx(exact, abs=1e-6)
 
 
+def test_a_least_score_cuts_captions_and_they_are_not_folded(collection: Collection) -> None:
+    everything = collection.search_captions(Text("red"), 6)
+    least = everything[2].score
+    some = collection.search_captions(Query.like(Text("red"), min_score=least), 6)
+    assert some == [match for match in everything if match.score >= least]
+    assert len(some) < len(everything)
+    with pytest.raises(QueryError) as caught:
+        collection.search_captions(Query.like(Text("red"), fold=0.9), 6)
+    assert caught.value.code == "query/fold"
+
+
 def test_a_picture_finds_its_captions(collection: Collection) -> None:
     assert collection.search_captions(noise(WORDS["green"], 9), 1)[0].caption == "green"
 

@@ -76,12 +76,25 @@ def test_folding_holds_filters_and_scores(crowded: Collection) -> None:
 
 
 def test_exact_copies_fold_at_one(external: Callable) -> None:
-    collection, vectors = external(5, dim=7)
+    collection, vectors = external(100, dim=33)
     with collection:
-        collection.add(vectors, [Record(f"copy-{i}".encode()) for i in range(5)])
-        found = collection.search(Query.like(vectors[2], fold=1.0), 10)
-        assert {(match.item.key, *match.folded) for match in found} == {(i, i + 5) for i in range(1, 6)}
+        collection.add(vectors, [Record(f"copy-{i}".encode()) for i in range(100)])
+        found = collection.search(Query.like(vectors[2], fold=1.0), 200)
+        assert {(match.item.key, *match.folded) for match in found} == {(i, i + 100) for i in range(1, 101)}
         assert all(match.folded == () for match in collection.search(vectors[2], 10))
+
+
+def test_no_more_is_looked_at_than_is_needed(external: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection, vectors = external(400)
+    with collection:
+        looked: list[int] = []
+        search = collection.search_vectors
+        monkeypatch.setattr(collection, "search_vectors", lambda q, k, **more: looked.append(k) or search(q, k, **more))
+        assert len(collection.search(Query.like(vectors[2], fold=0.999), 5)) == 5
+        assert looked == [6]
+        everything = collection.search(Query.like(vectors[2], fold=0.01), 5)
+        assert len(everything) == 5
+        assert len(looked) < 8
 
 
 def test_a_least_score_cuts(external: Callable) -> None:
