@@ -184,13 +184,27 @@ class TestTables:
                 made(recipe, tmp_path / "out")
         assert made(recipe, tmp_path / "out").rows[0].measured.figures
 
-    def test_the_report_s_own_heads_may_give_zeros(self, recipe: PairRecipe, tmp_path: Path) -> None:
-        """A ReLU at the end and a rate of 3 leave nothing of the vectors; the row keeps its losses."""
-        given = [*quick(recipe), "loop.lr=3", "loop.epochs=6"]
-        row = made(recipe, tmp_path / "out", overrides=given, only=[TABLE2.recipe]).rows[0]
+    def test_heads_that_give_zeros_are_a_row_with_losses_and_no_figures(
+        self, recipe: PairRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = trials.learn
+
+        def learn(*given: Any, **more: Any) -> Any:
+            learned = yield from real(*given, **more)
+            for p in learned.fitted.network.parameters():
+                p.zero_()
+            return learned
+
+        monkeypatch.setattr(trials, "learn", learn)
+        done = made(recipe, tmp_path / "out")
+        collapsed, row = done.rows
+        assert collapsed.measured.rsum is not None, "a ReLU at the end leaves a little: all alike is chance"
+        assert collapsed.measured.rsum.value == pytest.approx(collapsed.measured.rsum.floor)
+        assert row.measured.rsum is None
         assert "zero vector" in row.measured.failed[0]
         assert row.measured.loss is not None
         assert math.isfinite(row.measured.loss)
+        assert "failed" in done.lines()[2]
 
 
 class TestData:
