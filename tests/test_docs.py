@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
+import tomllib
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,17 +17,28 @@ from fake_words import WORDS, install, noise, two_towers
 from nearsight import Collection
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference, rewritten
+from nearsight.cli.show import CATALOGUES, catalogue
+from nearsight.core import settings
+from nearsight.core.errors import UnknownName
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
+from nearsight.encode.encoder import TOWERS
+from nearsight.encode.heads import HEADS
+from nearsight.encode.pooling import POOLINGS
+from nearsight.encode.texts import TEXTS
 from nearsight.learn import doctor
 from nearsight.learn.losses import LOSSES
 from nearsight.learn.miners import MINERS
 from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
+from nearsight.measure.protocol import Card
+from nearsight.search.hubness import HUBNESS
 from nearsight.search.sync import Annotation
 
-PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "cli.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_reference_is_what_the_program_says() -> None:
@@ -33,13 +47,13 @@ def test_the_reference_is_what_the_program_says() -> None:
     assert marker + rest == reference(), "run: python -m nearsight.cli.reference docs/cli.md"
 
 
-@pytest.mark.parametrize(("recipe", "count"), [(Recipe(), 5), (PairRecipe(), 5)], ids=lambda x: type(x).__name__)
-def test_the_settings_are_those_of_the_program(recipe: Plan, count: int) -> None:
+@pytest.mark.parametrize("recipe", [Recipe(), PairRecipe()], ids=lambda recipe: type(recipe).__name__)
+def test_the_settings_are_those_of_the_program(recipe: Plan) -> None:
     text = (PAGE.parent / "training.md").read_text(encoding="utf-8")
     assert rewritten(text) == text, "run: python -m nearsight.cli.reference docs/training.md"
     section = text[text.index(f"\n{inspect.getdoc(type(recipe))}\n") :].partition("\n## ")[0]
     tables = [table for field in fields(recipe) if is_dataclass(table := getattr(recipe, field.name))]
-    assert len(tables) == count
+    assert len(tables) == 5
     for table in tables:
         for field in fields(table):
             assert f"\n{field.name} = " in section
@@ -81,6 +95,121 @@ def test_every_part_of_training_is_documented(catalogue: Catalogue) -> None:
     page = (PAGE.parent / "losses.md").read_text(encoding="utf-8")
     for name in catalogue.names():
         assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in losses.md"
+
+
+@pytest.mark.parametrize("catalogue", [TEXTS, POOLINGS, HEADS, HUBNESS], ids=lambda c: c.noun)
+def test_every_part_of_pictures_and_words_is_documented(catalogue: Catalogue) -> None:
+    page = (PAGE.parent / "words.md").read_text(encoding="utf-8")
+    for name in {*catalogue.names()} - {"whiten"}:  # of training on labels, after it
+        assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in words.md"
+
+
+@pytest.mark.parametrize("word", CATALOGUES)
+def test_addresses_that_show_names_are_those_of_components(word: str) -> None:
+    members = catalogue(word)
+    for name in members.names():
+        if example := members.example(name):
+            members.check(example)
+
+
+@pytest.mark.parametrize("name", ["words", "losses"])
+def test_addresses_in_pages_are_those_of_components(name: str) -> None:
+    text = (PAGE.parent / f"{name}.md").read_text(encoding="utf-8")
+    found = re.findall(r"`([a-z]\w*(?:/[^`?\s]+)?\?[^`\s]+)`", text)
+    assert len(found) > 10
+    known = [LOSSES, TARGETS, MINERS, SAMPLERS, TEXTS, POOLINGS, HEADS, HUBNESS, TOWERS]
+    for address in found:
+        wrong = []
+        for one in known:
+            try:
+                one.check(address)
+                break
+            except UnknownName as error:
+                wrong.append(error.message)
+        else:
+            raise AssertionError(f"{address}: {wrong}")
+
+
+def test_the_recipe_on_the_page_of_words_is_one() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (PAGE.parent / "words.md").read_text(encoding="utf-8"), re.DOTALL)
+    recipe = settings.read(text, PairRecipe)
+    assert {"pictures", "text", "objective", "loop"} <= set(tomllib.loads(text))
+    for one, address in (
+        (HEADS, recipe.pictures.head), (TEXTS, recipe.text.words), (HEADS, recipe.text.head),
+        (LOSSES, recipe.objective.loss), (TARGETS, recipe.objective.target), (HUBNESS, recipe.hubness),
+    ):  # fmt: skip
+        one.check(address)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_commands_in_pages_are_those_of_the_program(page: Path) -> None:
+    blocks = re.findall(r"```(\w*)\n(.*?)```", page.read_text(encoding="utf-8").partition(MARKER)[0], re.DOTALL)
+    shown = [block for kind, block in blocks if kind in ("", "sh")]
+    lines = [one for block in shown for line in block.splitlines() for one in line.split("&&")]
+    for line in lines:
+        words = shlex.split(line, comments=True) if line.strip().startswith("nearsight ") else []
+        if not words:
+            continue
+        command = typer.main.get_command(app).commands[words[1]]
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        for word in words[2:]:
+            assert not word.startswith("-") or word.partition("=")[0] in known, f"{line.strip()}: {word}"
+        for word, value in pairwise(words):
+            assert word != "--varying" or value in {field.name for field in fields(Card)}, f"{line.strip()}: {value}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    """To files that are there, and to headings that their pages have."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, f"{page.name}: {target}"
+
+
+def extras() -> dict[str, set[str]]:
+    """Extra -> its packages and extras, by name alone, as pyproject.toml has them."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {
+        extra: {
+            name
+            for need in needs
+            for name in (
+                need[10:].strip("[]").split(",") if need.startswith("nearsight[") else re.split("[>=]", need)[:1]
+            )
+        }
+        for extra, needs in told.items()
+    }
+
+
+def test_the_extras_are_those_of_the_project() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", (PAGE.parent / "install.md").read_text(), re.MULTILINE)
+    told = {extra: {name.strip(" `") for name in brings.split(",")} for extra, brings in rows}
+    named = {extra: needs for extra, needs in extras().items() if extra not in ("all", "test", "dev")}
+    assert {extra: told.get(extra) for extra in named} == named
+    assert extras()["all"] == {*named, "mahotas", "scikit-learn"}
+
+
+def test_a_missing_package_is_said_with_an_extra_that_brings_it() -> None:
+    def brought(extra: str) -> set[str]:
+        return {
+            name
+            for need in extras()[extra]
+            for name in (brought(need) if need in extras() and need != extra else {need})
+        }
+
+    found = [
+        call
+        for file in (ROOT / "src").rglob("*.py")
+        for call in re.findall(r"MissingExtra\.of\(\"([\w-]+)\", \"(\w+)\"", file.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 15
+    for package, extra in found:
+        assert package in brought(extra), f"{package} does not come with nearsight[{extra}]"
 
 
 def test_every_finding_of_the_doctor_is_documented() -> None:

@@ -90,7 +90,8 @@ def test_show_lists_explains_and_describes(run: Run, pictures: Path) -> None:
     assert "width of the layers between" in mlp, "what an option means stands beside it"
     assert "MissingExtra" not in mlp
     assert json.loads(run("show", "heads", "mlp", "--json").out)["usage"].startswith("``hidden``")
-    assert "vectors/glove.6B.300d.txt?words=" in run("show", "words", "vectors").out, "what it is built from is named"
+    assert run("show", "words", "vectors").out.endswith("\n  vectors/glove.6B.300d.txt\n"), "a variant stands in it"
+    assert run("show", "hubness", "csls").out.endswith("\n  csls?k=10\n")
     told = run("show", "encoders", "colour").out
     assert "bins" in told
     assert "12" in told

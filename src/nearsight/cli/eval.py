@@ -44,7 +44,7 @@ def run(
         typer.Option(
             "--data",
             metavar="DATASET",
-            help="Measure on a data set instead (nearsight show datasets): mit_split, folder/PATH, drawn?n=240.",
+            help="Measure on a data set instead (nearsight show datasets): mit_split, folder/PATH, karpathy/flickr8k.",
             show_default=False,
         ),
     ] = None,
@@ -58,7 +58,8 @@ def run(
             "--encoder",
             "-e",
             metavar="ADDRESS",
-            help=f"With --data: what makes the vectors; repeatable. '{_ENCODER}' unless told.",
+            help=f"With --data: what makes the vectors, an address or an encoder folder; repeatable. '{_ENCODER}' "
+            "unless told. Captions need one that has words.",
             show_default=False,
         ),
     ] = None,
@@ -67,7 +68,8 @@ def run(
         typer.Option(
             "--engine",
             metavar="ADDRESS",
-            help="What searches; repeatable. 'exact' unless told; for another one, what it loses is told in parts.",
+            help="What searches, on labels; repeatable. 'exact' unless told; for another one, what it loses is told "
+            "in parts.",
             show_default=False,
         ),
     ] = None,
@@ -97,7 +99,7 @@ def run(
         typer.Option(
             "--metric",
             metavar="ADDRESS",
-            help="What to measure (nearsight show metrics), the main one first; repeatable.",
+            help="What to measure on labels (nearsight show metrics), the main one first; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -159,7 +161,7 @@ def run(
         typer.Option(
             "--varying",
             metavar="FIELD",
-            help="What --against is about and may differ: encoder, engine; repeatable.",
+            help="What --against is about and may differ: encoder, engine (with its hubness correction); repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -168,7 +170,7 @@ def run(
         typer.Option("--cache/--no-cache", metavar="", help="Keep vectors of data sets in the user's cache folder."),
     ] = True,
 ) -> None:
-    """Measure how good the answers are.
+    """Measure how good the answers are, on labels or on captions both ways.
 
     Each measure stands beside its 95% interval and the value of a random ranking. The query itself is never counted.
     """

@@ -157,9 +157,9 @@ def _explain(of: Catalogue, name: str, as_json: bool) -> None:
             for text in render.wrapped(usage, 2):
                 render.out(text)
         given = [f"{o.name}={_default(o.default)}" for o in options if o.default not in (None, "")]
-        if given:
+        if example := of.example(name) or (f"{name}?{'&'.join(given[:2])}" if given else ""):
             render.out()
-            render.out(render.paint(f"  {of.example(name)}?{'&'.join(given[:2])}", "dim"))
+            render.out(render.paint(f"  {example}", "dim"))
 
 
 def _default(value: object) -> str:

@@ -106,9 +106,9 @@ class Catalogue:
         return "\n\n".join(kept for one in told if (kept := re.split(r"\bRaises\s", one)[0].strip()))
 
     def example(self, name: str) -> str:
-        """An address without options: the first one that the component's docstring names."""
-        found = re.search(rf"``({re.escape(name)}/[^`?]+)", self.help(name))
-        return found[1] if found else name
+        """The first address with a variant or options that the component's docstring names; "" where there is none."""
+        found = re.search(rf"``({re.escape(name)}[/?][^`\s]+)``", self.help(name))
+        return found[1] if found else ""
 
     def options(self, name: str) -> list[Option]:
         """The options that ``build`` takes, with types and defaults."""

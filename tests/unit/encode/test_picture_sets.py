@@ -11,6 +11,8 @@ from PIL import Image
 from nearsight.core.errors import EncoderError, InputError, UnknownName, Unreachable
 from nearsight.encode import Encoder, create
 from nearsight.encode.features import picture_sets
+from nearsight.encode.heads import HEADS
+from nearsight.encode.trainable import trainable
 
 NETWORKS = {  # what it averages is a function; has layers behind its average; none at all; tokens; channels last
     "torchvision/mobilenet_v2?size=64&padding=same": (4, 1280, 1280),
@@ -89,9 +91,7 @@ def test_cells_lie_row_by_row_and_see_their_own_place() -> None:
 def test_the_finished_tower_gives_the_head_of_the_pooled_set(address: str, pool: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    from nearsight.encode.heads import HEADS
     from nearsight.encode.pooling import POOLINGS
-    from nearsight.encode.trainable import trainable
 
     source = picture_sets(f"{address}&pretrained=false&seed=1")
     pooling = POOLINGS.build(pool, width=source.width, seed=2)
@@ -109,6 +109,24 @@ def test_the_finished_tower_gives_the_head_of_the_pooled_set(address: str, pool:
     assert np.einsum("nd,nd->n", exported.encode_images(pictures()), encoder.encode_images(pictures())).min() > 0.9999
     again = trainable(str(tmp_path / "e")).finish()
     assert Encoder(again).spec == encoder.spec, "training can go on from the folder"
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("keep_weights", [True, False])
+def test_a_folder_with_its_weights_is_a_network_that_heads_can_stand_on(keep_weights: bool, tmp_path: Path) -> None:
+    trained = trainable("small_cnn/modern?size=32", "linear?dim=8").finish(keep_weights=keep_weights)
+    Encoder(trained).save(tmp_path / "encoder")
+    source = picture_sets(str(tmp_path / "encoder"))
+    shown = [source.prepare(p) for p in pictures()]
+    assert np.allclose(source.forward(shown)[0][:, 0], trained.forward(shown), atol=1e-3)
+    head = HEADS.build("linear?dim=4", width=8, seed=1)
+    if keep_weights:
+        tower = source.finished("mean", {}, "linear?dim=4", head.state_dict())
+        assert tower.forward(shown).shape == (3, 4)
+        return
+    with pytest.raises(EncoderError) as caught:
+        source.finished("mean", {}, "linear?dim=4", head.state_dict())
+    assert caught.value.code == "encoder/export"
 
 
 @pytest.mark.torch

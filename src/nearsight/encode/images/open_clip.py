@@ -38,7 +38,7 @@ def build(variant: str | None = None, *, pretrained: str = "", weights: str = ""
     try:
         import open_clip
     except ImportError as error:
-        raise MissingExtra.of("open_clip", "clip", "open_clip/NAME") from error
+        raise MissingExtra.of("open_clip_torch", "clip", "open_clip/NAME") from error
     variant = require_network("open_clip", variant, open_clip.list_models())
     tags = open_clip.list_pretrained_tags_by_model(variant)
     if not weights and pretrained not in (*tags, RANDOM):

@@ -20,7 +20,7 @@ from nearsight.core.errors import EncoderError
 from nearsight.core.events import Skipped
 from nearsight.core.registry import Catalogue
 
-TEXTS = Catalogue("nearsight.encode.texts", "word vectors")
+TEXTS = Catalogue("nearsight.encode.texts", "kind of word vectors")
 
 
 class WordSet(NamedTuple):
@@ -90,11 +90,10 @@ class Words(Protocol):
 
 def nothing_known(texts: Sequence[str], row: int, found: WordSet) -> EncoderError:
     """The error for ``texts[row]``, of which no word has a vector."""
-    which = f"text {row + 1} of {len(texts)}" if len(texts) > 1 else "the text"
+    which = f" (text {row + 1} of {len(texts)})" if len(texts) > 1 else ""
     shown = texts[row] if len(texts[row]) <= 60 else f"{texts[row][:57]}..."
-    why = f"knows none of its words: {', '.join(found.unknown[:5])}" if found.unknown else "has no words"
     return EncoderError(
-        f"{which}, {shown!r}, {'is one of which the encoder ' + why if found.unknown else why}",
+        f"the encoder knows no word of {shown!r}{which}" if found.unknown else f"{shown!r}{which} has no words",
         code="text/empty",
         hint="write it with other words" if found.unknown else "give it a word at least",
     )

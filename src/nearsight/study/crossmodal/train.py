@@ -37,6 +37,7 @@ from nearsight.encode.heads import HEADS, with_dim
 from nearsight.encode.network import TorchTower
 from nearsight.encode.pooling import POOLINGS
 from nearsight.encode.text_tower import SetTower
+from nearsight.encode.texts import TEXTS
 from nearsight.learn.devices import Devices
 from nearsight.learn.fit import Fitted, fit, require_goal
 from nearsight.learn.from_pairs import PICTURES, TEXT, pair_network, require_measure
@@ -212,8 +213,8 @@ def require_pairs(recipe: PairRecipe) -> None:
     require_goal(recipe.objective)
     require_measure(recipe.loop.measure)
     for catalogue, address in (
-        (POOLINGS, recipe.pictures.pool), (HEADS, recipe.pictures.head), (POOLINGS, recipe.text.pool),
-        (HEADS, recipe.text.head), (HUBNESS, recipe.hubness),
+        (POOLINGS, recipe.pictures.pool), (HEADS, recipe.pictures.head), (TEXTS, recipe.text.words),
+        (POOLINGS, recipe.text.pool), (HEADS, recipe.text.head), (HUBNESS, recipe.hubness),
     ):  # fmt: skip
         catalogue.check(address)
     if not recipe.data.validation and (recipe.loop.select == "best" or recipe.loop.patience):

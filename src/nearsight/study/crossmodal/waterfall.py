@@ -62,13 +62,18 @@ def changes(ours: PairRecipe) -> tuple[Change, ...]:
              f"loop.schedule={loop.schedule}", f"loop.warmup={loop.warmup}", f"loop.batch={loop.batch}",
              f"loop.epochs={loop.epochs}", f"loop.select={loop.select}", "loop.measure=rsum"),
         ),
-        Change("pooling and heads as ours: powers, dropped inputs",
-               (f"pictures.head={ours.pictures.head}", f"text.head={ours.text.head}",
-                f"pictures.pool={ours.pictures.pool}", f"text.pool={ours.text.pool}")),
+        Change(
+            "square roots of features, dropped inputs",
+            (f"pictures.head={ours.pictures.head}", f"text.head={ours.text.head}"),
+        ),
         Change(
             "smoothed labels", (f"objective.loss={ours.objective.loss}", f"objective.target={ours.objective.target}")
         ),
         Change("words of two layers", (f"text.words={ours.text.words}",)),
+        Change(
+            "pooling: the mean and a learned maximum",
+            (f"pictures.pool={ours.pictures.pool}", f"text.pool={ours.text.pool}"),
+        ),
         Change("hubness correction", (f"hubness={ours.hubness}",)),
     )  # fmt: skip
 

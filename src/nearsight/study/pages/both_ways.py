@@ -36,7 +36,8 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .2rem } p { max-width: 48rem }
 .example { border-top: 1px solid var(--line); padding: 1rem 0; display: grid; gap: 1rem 1.6rem;
   grid-template-columns: minmax(11rem, 17rem) 1fr; align-items: start }
 .example figure { margin: 0 } .example figcaption { font-size: .84rem; line-height: 1.35; overflow-wrap: anywhere }
-.example img { width: 100%; max-width: 132px; display: block } .own img { outline: 4px solid var(--bar) }
+.example img { width: 100%; max-width: 132px; display: block; margin-bottom: .55rem }
+.own img { outline: 4px solid var(--bar) }
 .asked { color: var(--ink); font-weight: 600; margin: 0 0 .5rem; overflow-wrap: anywhere }
 .found { display: flex; flex-wrap: wrap; gap: .9rem; margin: 0; padding: 0; list-style: none }
 .found figure { width: 132px } .found .right img { outline: 4px solid var(--gain) }
