@@ -17,6 +17,7 @@ FACE = [
     "Match",
     "NearsightError",
     "Query",
+    "Region",
     "Text",
     "__version__",
     "create",

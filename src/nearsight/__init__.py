@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nearsight.core.items import CaptionMatch, Item, Match
     from nearsight.encode import Encoder, create
     from nearsight.search.collection import Collection
-    from nearsight.search.query import Filter, Query, Text
+    from nearsight.search.query import Filter, Query, Region, Text
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,7 @@ _HOMES = {
     "Match": "nearsight.core.items",
     "NearsightError": "nearsight.core.errors",
     "Query": "nearsight.search.query",
+    "Region": "nearsight.search.query",
     "Text": "nearsight.search.query",
     "create": "nearsight.encode",
 }
@@ -40,6 +41,7 @@ __all__ = [
     "Match",
     "NearsightError",
     "Query",
+    "Region",
     "Text",
     "__version__",
     "create",

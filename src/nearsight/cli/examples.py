@@ -8,43 +8,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from nearsight.cli import render
 from nearsight.core.errors import EncoderError, PictureError, QueryError
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
-    from nearsight.search.query import Source
+    from nearsight.search.query import Query, Source
 
-PICTURE, WORDS, ITEM = "picture", "words", "item"
+PICTURE, WORDS, ITEM, REGION = "picture", "words", "item", "region"
 STDIN = "-"
-_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".bmp",
-    ".avif",
-    ".heic",
-    ".heif",
-)
 _SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What was given, what it was taken as (PICTURE, WORDS or ITEM), what is searched for, and its weight."""
+    """What was given, what it was taken as (PICTURE, WORDS, ITEM or REGION), what is searched for, and its weight."""
 
     given: str
     kind: str
     source: Source
     weight: float = 1.0
+    box: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,7 +39,8 @@ class Example:
 
     def facts(self) -> dict[str, object]:
         """For programs."""
-        return {"as": self.kind, "given": self.given, "weight": self.weight}
+        facts: dict[str, object] = {"as": self.kind, "given": self.given, "weight": self.weight}
+        return facts | {"box": list(self.box)} if self.box else facts
 
 
 def understood(
@@ -64,8 +51,9 @@ def understood(
     pictures: Sequence[str] = (),
     keys: Sequence[int] = (),
     minus: Sequence[str] = (),
+    query: Query | None = None,
 ) -> list[Example]:
-    """The examples that these are, those in `minus` with weight -1.
+    """The examples that these are, those in `minus` with weight -1, those of a written `query` with their own.
 
     `wanted` and `minus` may be pictures or words: what is the name of a file is a picture; what only looks like one
     (it ends as pictures do, or has a separator in it) is an error; anything else is words. Words that stand beside each
@@ -81,8 +69,9 @@ def understood(
         found += map(_picture, some) if is_picture else [_words(kept, " ".join(some))]
     found += [*(_words(kept, text) for text in texts), *map(_picture, pictures)]
     found += [Example(str(key), ITEM, key) for key in keys]
-    if not found:
-        hint = "name a picture, '-' for stdin, words, or --key N"
+    found += [_of_a_query(kept, source, weight) for source, weight in (query.examples if query else ())]
+    if not any(example.weight > 0 for example in found):
+        hint = "name a picture, '-' for stdin, words, --key N, or --query QUERY"
         raise QueryError("nothing to look for", code="query/empty", hint=hint)
     found += [_picture(text, -1.0) if _is_picture(kept, text) else _words(kept, text, -1.0) for text in minus]
     return found
@@ -101,6 +90,26 @@ def _picture(text: str, weight: float = 1.0) -> Example:
     from nearsight.data.images import read
 
     return Example(text, PICTURE, sys.stdin.buffer.read() if text == STDIN else read(Path(text)), weight)
+
+
+def _of_a_query(kept: Collection, source: Source, weight: float) -> Example:
+    """An example of a written query: what it is stands in it already."""
+    from nearsight.search.query import Region, Text
+
+    if isinstance(source, Text):
+        return _words(kept, source.words, weight)
+    if isinstance(source, Region):
+        whole = _of_a_query(kept, source.picture, weight)
+        region = Region(cast("bytes | int", whole.source), source.box)
+        return Example(whole.given, REGION, region, weight, region.box)
+    if isinstance(source, int):
+        return Example(str(source), ITEM, source, weight)
+    from nearsight.data.images import read
+
+    path = cast(Path, source)
+    if path.parts[:1] == ("~",):  # the shell leaves it alone within quotation marks
+        path = path.expanduser()
+    return Example(str(path), PICTURE, read(path), weight)
 
 
 def _words(kept: Collection, text: str, weight: float = 1.0) -> Example:
@@ -124,7 +133,9 @@ def _is_there(text: str) -> bool:
 
 
 def _looks_like_a_path(text: str) -> bool:
-    return text.lower().endswith(_SUFFIXES) or any(mark in text for mark in {"/", os.sep, os.altsep or os.sep})
+    from nearsight.search.grammar import SUFFIXES
+
+    return text.lower().endswith(SUFFIXES) or any(mark in text for mark in {"/", os.sep, os.altsep or os.sep})
 
 
 def _short(text: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
-from nearsight.core.errors import NearsightError
+from nearsight.core.errors import GrammarError, NearsightError
 from nearsight.core.events import Step
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _PLAIN_SECONDS = 5.0
 """Where progress cannot be drawn over itself, it is told this often."""
+_AROUND = 40
+"""Characters shown before and behind the place of an error."""
 _DOING = {
     "walk": "looking at files",
     "encode": "encoding",
@@ -226,13 +228,25 @@ def duration(seconds: float) -> str:
 
 
 def error(found: NearsightError) -> None:
-    """Message, code, repair."""
-    first, *more = found.message.splitlines() or [""]
+    """Message, code, repair; what was written is shown, and where it is not understood."""
+    if isinstance(found, GrammarError):
+        first, *more = f"not understood at character {found.start + 1}", *_pointed(found)
+    else:
+        first, *more = found.message.splitlines() or [""]
     err(f"{paint('error:', 'red', sys.stderr)} {clean(first)}  {paint(f'[{found.code}]', 'dim', sys.stderr)}")
     for other in more:
         err(f"       {clean(other)}")
     if found.hint:
         err(f"{paint('repair:', 'green', sys.stderr)} {clean(found.hint)}")
+
+
+def _pointed(found: GrammarError) -> tuple[str, str]:
+    """The text around the place, and below it a caret and what is wrong."""
+    start = max(0, found.start - _AROUND)
+    before, behind = clean(found.text[start : found.start]), clean(found.text[found.start : found.start + _AROUND])
+    ahead = "..." if start else ""
+    after = "..." if found.start + _AROUND < len(found.text) else ""
+    return ahead + before + behind + after, " " * cells(ahead + before) + f"^ {found.message}"
 
 
 def usage(found: Any) -> None:

@@ -25,6 +25,7 @@ EXAMPLES = """nearsight search cat.jpg
 nearsight search "two dogs running on a beach"
 nearsight search sea.jpg beach.jpg --minus city.jpg -k 20 --filter label=coast --filter 'year>=2020'
 nearsight search sea.jpg "in the evening" --minus people
+nearsight search --query 'horse + 2: ./stripes.jpg[10,20,200,180] - "car" | label = zoo and not year < 2020' --fold 0.97
 nearsight search cat.jpg --captions
 nearsight search cat.jpg -f -0 | xargs -0 ls -l
 curl -s https://example.org/cat.jpg | nearsight search - --sheet answer.png"""
@@ -68,6 +69,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--query",
+            metavar="QUERY",
+            help="All of it in one line, in the shell's single quotes: 'horse + 2: ./cat.jpg[10,20,200,180] - \"car\" "
+            "+ @123 | year >= 2020; fold=0.97'; see docs/queries.md. What else is given comes to it.",
+            show_default=False,
+        ),
+    ] = None,
     captions: Annotated[
         bool,
         typer.Option(
@@ -81,7 +92,8 @@ def run(
             "--filter",
             metavar="FIELD=VALUE",
             help="Only items that meet this: label=coast, label=coast,forest (either), year>=2020, label!=sea, "
-            "path~holiday (contains). Repeatable; all must hold, and k are still found where there are k.",
+            "path~holiday (contains); in parentheses with and, or, not: '(label=coast or not year<2020)'. Repeatable; "
+            "all must hold, and k are still found where there are k.",
             show_default=False,
         ),
     ] = None,
@@ -89,6 +101,18 @@ def run(
         float | None,
         typer.Option(
             "--at-least", min=-1.0, max=1.0, metavar="SCORE", help="Only scores from this one up.", show_default=False
+        ),
+    ] = None,
+    fold: Annotated[
+        float | None,
+        typer.Option(
+            "--fold",
+            min=0.0,
+            max=1.0,
+            metavar="COSINE",
+            help="Show what is nearly the same once: pictures at least so similar to a better one are counted beside "
+            "it (+3), and k others are found. 0.97 is a good start.",
+            show_default=False,
         ),
     ] = None,
     with_self: Annotated[
@@ -129,35 +153,42 @@ def run(
     folder = places.find(collection)
     from nearsight.search.query import Filter, Query
 
+    written = None if query is None else Query.parse(query)
     condition = Filter.parse(where or [])
+    if written is not None:
+        condition &= written.where
+        at_least = written.min_score if at_least is None else at_least
+        fold = written.fold if fold is None else fold
     with places.opened(folder) as kept:
         given = examples.understood(
-            kept, wanted=wanted or (), texts=text or (), pictures=like or (), keys=key or (), minus=minus or ()
+            kept,
+            wanted=wanted or (),
+            texts=text or (),
+            pictures=like or (),
+            keys=key or (),
+            minus=minus or (),
+            query=written,
         )
         if words := [e for e in given if e.kind == examples.WORDS]:
             render.note(
                 render.aside("words: " + "; ".join("less of " * (e.weight < 0) + _short(e.name) for e in words))
             )
         known = {twin for e in given if e.weight > 0 and isinstance(e.source, bytes) for twin in kept.twins(e.source)}
-        known |= set(key or ())
-        query = Query(tuple((e.source, e.weight) for e in given), condition)
-        more = 0 if with_self else len(known)
+        known |= {e.source for e in given if e.weight > 0 and isinstance(e.source, int)}
+        if known and not with_self:
+            condition &= Filter((("key", "in", tuple(sorted(known))),), "not")
+        asked = Query(tuple((e.source, e.weight) for e in given), condition, at_least, fold)
         if captions:
             _encode_captions(kept)
-            own = 0 if with_self else sum(len(item.captions) for item in kept.items(sorted(known)))
-            found: Sequence[Found] = kept.search_captions(query, k + own)
+            found: Sequence[Found] = kept.search_captions(asked, k)
         else:
-            found = kept.search(query, k + more)
-        if not with_self:
-            found = [match for match in found if match.item.key not in known][:k]
-        if at_least is not None:
-            found = [match for match in found if match.score >= at_least]
+            found = kept.search(asked, k)
         if files:
             _print_paths(found, b"\0" if null else b"\n")
         elif as_json:
-            _print_json(found, known, given)
+            _print_json(found, known, given, folding=fold is not None)
         else:
-            _print_table(found, known)
+            _print_table(found, known, folding=fold is not None)
         if sheet is not None:
             save(draw(kept, given, known, found), sheet)
 
@@ -181,11 +212,14 @@ def _print_paths(found: Sequence[Found], end: bytes) -> None:
         render.raw(os.fsencode(match.item.path) + end)
 
 
-def _print_json(found: Sequence[Found], known: set[int], given: Sequence[examples.Example]) -> None:
+def _print_json(found: Sequence[Found], known: set[int], given: Sequence[examples.Example], *, folding: bool) -> None:
     query = [example.facts() for example in given]
     for rank, match in enumerate(found, start=1):
         item = match.item
-        says = {"caption": match.caption} if isinstance(match, CaptionMatch) else {"captions": list(item.captions)}
+        if isinstance(match, CaptionMatch):
+            says: dict[str, object] = {"caption": match.caption}
+        else:
+            says = {"captions": list(item.captions), **({"folded": list(match.folded)} if folding else {})}
         render.line(
             {
                 "rank": rank,
@@ -201,19 +235,24 @@ def _print_json(found: Sequence[Found], known: set[int], given: Sequence[example
         )
 
 
-def _print_table(found: Sequence[Found], known: set[int]) -> None:
+def _print_table(found: Sequence[Found], known: set[int], *, folding: bool) -> None:
     if not found:
         render.note("nothing found")
         return
     labelled = any(match.item.label for match in found)
     told = any(isinstance(match, CaptionMatch) for match in found)
-    rows = [["", "score", *["label"] * labelled, *["caption"] * told, "picture"]]
+    rows = [["", "score", *["folded"] * folding, *["label"] * labelled, *["caption"] * told, "picture"]]
     for rank, match in enumerate(found, start=1):
         label = [match.item.label or ""] if labelled else []
-        says = [_short(match.caption)] if isinstance(match, CaptionMatch) else []
+        if isinstance(match, CaptionMatch):
+            more, says = "", [_short(match.caption)]
+        else:
+            more, says = f"+{len(match.folded)}" if match.folded else "", []
         same = "  =" if match.item.key in known else ""
-        rows.append([str(rank), f"{match.score:.4f}", *label, *says, render.shown(match.item.path) + same])
-    for text in render.table(rows, right=(0,)):
+        rows.append(
+            [str(rank), f"{match.score:.4f}", *[more] * folding, *label, *says, render.shown(match.item.path) + same]
+        )
+    for text in render.table(rows, right=(0, 2) if folding else (0,)):
         render.out(text)
 
 
@@ -227,6 +266,8 @@ def draw(kept: Collection, given: Sequence[examples.Example], known: set[int], m
     Right and wrong are said where all of `known`, the items that are the query, have one label.
     """
     from nearsight.data.images import decode
+    from nearsight.search.examples import cut
+    from nearsight.search.query import Region
     from nearsight.study.pages.sheet import SIDE, Cell, contact_sheet
     from nearsight.study.pictures import Pictures
 
@@ -240,6 +281,8 @@ def draw(kept: Collection, given: Sequence[examples.Example], known: set[int], m
             continue
         if isinstance(example.source, bytes):
             queries.append(Cell(decode(example.source, side=SIDE), truth or example.name))
+        elif isinstance(example.source, Region):
+            queries.append(Cell(cut(kept, example.source), f"{example.name} {list(example.box)}"))
         elif isinstance(example.source, int):
             item = own[example.source]
             queries.append(Cell(pictures.show(item.path, SIDE), item.label or item.path.name))

@@ -9,6 +9,7 @@
     │   ├── UnknownName        a component or option that does not exist
     │   ├── SettingsError     a recipe or an assignment (code: settings/toml, unknown, type)
     │   ├── QueryError        a query or a filter that cannot be answered
+    │   │   └── GrammarError  a written one that is not understood: says where
     │   └── MeasureError      a measure that is not defined for what it was given
     ├── MissingExtra          an optional package is not installed
     ├── Unreachable           something must be downloaded and cannot be
@@ -95,6 +96,30 @@ class QueryError(InputError):
     """A query or a filter that cannot be answered."""
 
     default_code = "query"
+
+
+class GrammarError(QueryError):
+    """A written query or filter that is not understood: ``text[start:end]``, in characters from 0, is where.
+
+    What is missing at the end has ``start == len(text)``.
+    """
+
+    default_code = "query/grammar"
+
+    def __init__(
+        self, message: str, *, text: str, start: int, end: int, code: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.text = text
+        self.start = start
+        self.end = end
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_restore_grammar, (self.message, self.text, self.start, self.end, self.code, self.hint))
+
+
+def _restore_grammar(message: str, text: str, start: int, end: int, code: str, hint: str) -> GrammarError:
+    return GrammarError(message, text=text, start=start, end=end, code=code, hint=hint)
 
 
 class MeasureError(InputError):

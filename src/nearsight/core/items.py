@@ -25,11 +25,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One answer of a collection: the item, its score (a true cosine) and its place from 1."""
+    """One answer of a collection: the item, its score (a true cosine) and its place from 1.
+
+    folded  keys of the items that are nearly the same and stand under it, best first, where the query asked for that
+    """
 
     item: Item
     score: float
     rank: int
+    folded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

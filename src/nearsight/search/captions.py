@@ -126,6 +126,8 @@ class Captions:
         """The k captions nearest to a query, best first; ties by the item's key, then in the order of its captions."""
         if k < 1:
             raise QueryError(f"k must be at least 1, not {k}")
+        if query.fold is not None:
+            raise QueryError("captions are not folded: fold is for pictures", code="query/fold", hint="leave it out")
         if not self._now().texts:
             raise QueryError(
                 "no item of this collection has a caption",
@@ -150,7 +152,9 @@ class Captions:
             if len(whole) == len(pairs):
                 break  # else a writer changed a caption between the two looks: look again
         scores = {(key, listed.texts[p]): float(s) for key, p, s in zip(owners, found, hits.scores[0], strict=False)}
-        return [CaptionMatch(i, text, scores[i.key, text], rank) for rank, (i, text) in enumerate(whole, start=1)]
+        least = -1.0 if query.min_score is None else query.min_score
+        good = [(item, text, scores[item.key, text]) for item, text in whole if scores[item.key, text] >= least]
+        return [CaptionMatch(item, text, score, rank) for rank, (item, text, score) in enumerate(good, start=1)]
 
     def _searchable(self) -> tuple[_Listed, Engine]:
         """The captions there are now and, keyed by their places in that list, an engine of those with a vector."""

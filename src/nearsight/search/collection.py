@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, require_unit
+from nearsight.core.arrays import Hits, Keys, Vectors, require_unit
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import CaptionMatch, Item, Match, Value
@@ -24,6 +24,7 @@ from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
 from nearsight.search.examples import vector_of
 from nearsight.search.export import export
+from nearsight.search.folding import ranking
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
@@ -208,19 +209,18 @@ class Collection:
     def search(self, query: Query | Source, k: int = 10) -> list[Match]:
         """The k items most similar to the query, best first; ties by smaller key.
 
-        Fewer than k only where fewer items exist or meet the filter. Raises QueryError, PictureError, Damaged, and
-        EncoderError for words (`Text`): code ``encoder/no-text``, ``text/empty``.
+        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). Raises
+        QueryError, PictureError, Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
         """
         asked = query if isinstance(query, Query) else Query.like(query)
         vector = self.vector(asked)
         for _ in range(3):
-            hits = self.search_vectors(vector[None], min(k, max(1, len(self))), where=asked.where)
-            keys = [int(key) for key in hits.keys[0] if key != NO_KEY]
-            found = {item.key: item for item in self.items(keys)}
-            if len(found) == len(keys):
+            best = ranking(self, vector, asked, k)
+            found = {item.key: item for item in self.items([key for key, _, _ in best])}
+            if len(found) == len(best):
                 break  # else a writer deleted between the two looks: look again
-        pairs = [(key, float(s)) for key, s in zip(keys, hits.scores[0], strict=False) if key in found]
-        return [Match(found[key], score, rank) for rank, (key, score) in enumerate(pairs, start=1)]
+        there = [(found[key], score, folded) for key, score, folded in best if key in found]
+        return [Match(item, score, rank, folded) for rank, (item, score, folded) in enumerate(there, start=1)]
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -257,13 +257,13 @@ class Collection:
         clause, values = (where or Filter()).sql()
         with self.store.reading() as catalogue:
             rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
-            if not rows and where:
+            if where and (not rows or where.nested):  # an alternative may hide a field that is misspelt
                 self._require_fields(where)
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     def _require_fields(self, where: Filter) -> None:
         known = set(self.fields())
-        for field, _, _ in where.conditions:
+        for field, _, _ in where.leaves():
             if field not in known:
                 raise QueryError(
                     f"no item has a field '{field}'", code="query/field", hint=f"there are: {', '.join(sorted(known))}"

@@ -1,10 +1,10 @@
-"""What is asked: pictures, words, items and vectors with weights, and a filter on what is stored beside them."""
+"""What is asked: pictures, regions of them, words, items and vectors with weights, and which answers count."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,111 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.errors import QueryError
-from nearsight.core.items import Value
+from nearsight.search.filters import Filter
 
-_COLUMNS = {"key": "key", "label": "label", "size": "size", "path": "CAST(path AS TEXT)"}
-_COMPARE = {"eq": "IS", "ne": "IS NOT", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
-_TEXT = re.compile(
-    r"^\s*(?P<field>[^=!<>~\s][^=!<>~]*?)\s*(?P<operator>!=|>=|<=|==|=|>|<|~)\s*(?P<value>.*?)\s*$", re.DOTALL
-)
-_SIGNS = {"=": "eq", "==": "eq", "!=": "ne", ">=": "gte", "<=": "lte", ">": "gt", "<": "lt", "~": "contains"}
+__all__ = ["Box", "Filter", "Query", "Region", "Source", "Text"]
 
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Conditions that an item must meet, all of them: ``{field: {operator: value}}``, or ``{field: value}`` for eq.
-
-    Fields are ``label``, ``path``, ``size``, ``key`` and the collection's own. Operators: eq, ne, lt, lte, gt, gte,
-    in (a list), contains (text, ignoring case). A field that an item does not have meets only ``ne``. Text and numbers
-    never equal each other.
-    """
-
-    conditions: tuple[tuple[str, str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Filter:
-        """From ``{field: {operator: value}}``. Raises QueryError (code ``query/filter``)."""
-        conditions = []
-        for field, wanted in spec.items():
-            for operator, value in wanted.items() if isinstance(wanted, Mapping) else [("eq", wanted)]:
-                _require(operator, value)
-                conditions.append((field, operator, value))
-        return cls(tuple(conditions))
-
-    @classmethod
-    def parse(cls, texts: Sequence[str]) -> Filter:
-        """From ``label=coast``, ``year>=2020``, ``path~holiday``, ``label=coast,forest`` (any of them)."""
-        conditions: list[tuple[str, str, Any]] = []
-        for text in texts:
-            found = _TEXT.match(text)
-            if not found:
-                raise QueryError(
-                    f"'{text}' is not a filter",
-                    code="query/filter",
-                    hint="write label=coast, year>=2020 or path~holiday",
-                )
-            operator, raw = _SIGNS[found["operator"]], found["value"]
-            if operator == "eq" and "," in raw:
-                conditions.append((found["field"], "in", [_value(found["field"], v.strip()) for v in raw.split(",")]))
-            else:
-                value = raw if operator == "contains" else _value(found["field"], raw)
-                conditions.append((found["field"], operator, value))
-        return cls(tuple(conditions))
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """A WHERE clause over the item table, and its values."""
-        parts, values = ["1"], []
-        for field, operator, value in self.conditions:
-            column = _COLUMNS.get(field)
-            if column is None:
-                if '"' in field:
-                    raise QueryError(f"a field's name has no quotation marks: {field}", code="query/filter")
-                column = "json_extract(fields, ?)"
-                values.append(f'$."{field}"')
-            if operator == "in":
-                parts.append(f"{column} IN ({', '.join('?' * len(value))})")
-                values += list(value)
-            elif operator == "contains":
-                parts.append(f"instr(lower({column}), lower(?)) > 0")
-                values.append(value)
-            else:
-                parts.append(f"{column} {_COMPARE[operator]} ?")
-                values.append(value)
-        return " AND ".join(parts), [_storable(v) for v in values]
-
-
-def _storable(value: Any) -> Any:
-    """SQLite's integers have 64 bits; as a float, a larger one still compares as it should."""
-    return float(str(value)) if isinstance(value, int) and abs(value) >= 1 << 63 else value
-
-
-def _require(operator: str, value: object) -> None:
-    known = [*_COMPARE, "in", "contains"]
-    if operator not in known:
-        hint = f"use {', '.join(known)}"
-        raise QueryError(f"there is no filter operator '{operator}'", code="query/filter", hint=hint)
-    if operator == "in":
-        good = isinstance(value, (list, tuple, set)) and all(isinstance(v, (str, int, float)) for v in value)
-    elif operator == "contains":
-        good = isinstance(value, str)
-    else:
-        good = isinstance(value, (str, int, float, bool))
-    if not good:
-        raise QueryError(f"{value!r} is not a value for the filter operator '{operator}'", code="query/filter")
-
-
-def _value(field: str, text: str) -> Value:
-    """Numbers as numbers, except for the columns that hold text."""
-    if field in ("label", "path"):
-        return text
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels; right and bottom are the first ones outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,26 +37,97 @@ class Text:
             raise QueryError(f"{self.words!a} is not text: it holds half a letter", code="query/words")
 
 
-Source = Path | str | bytes | Image.Image | Text | NDArray[np.floating] | int
-"""A picture (path, content, or decoded), words, a vector (d,), or the key of an item in the collection."""
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a picture: ``Region("cat.jpg", (10, 20, 200, 180))``, or of the picture of an item, by its key.
+
+    `box` is (left, top, right, bottom) in pixels of the picture as it is shown, upright and at its full size, from
+    which the part is cut before anything is shrunk. Raises QueryError (code ``query/region``) for an empty box, and
+    when it is searched with, for one that is not within the picture.
+    """
+
+    picture: Path | str | bytes | Image.Image | int
+    box: Box
+
+    def __post_init__(self) -> None:
+        if isinstance(self.picture, str):
+            object.__setattr__(self, "picture", Path(self.picture))
+        object.__setattr__(self, "box", tuple(self.box))
+        if len(self.box) != 4 or not all(isinstance(edge, (int, np.integer)) for edge in self.box):
+            raise QueryError(f"a box is four whole numbers, not {self.box}", code="query/region", hint=_BOX)
+        left, top, right, bottom = self.box
+        if left >= right or top >= bottom:
+            raise QueryError(f"the box {list(self.box)} is empty", code="query/region", hint=_BOX)
+        if left < 0 or top < 0:
+            raise QueryError(f"the box {list(self.box)} begins outside of the picture", code="query/region", hint=_BOX)
+
+
+_BOX = "left, top, right, bottom in pixels, from the upper left corner"
+
+Source = Path | str | bytes | Image.Image | Region | Text | NDArray[np.floating] | int
+"""A picture (path, content, or decoded), a part of one, words, a vector (d,), or the key of an item in the
+collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One or several examples with weights (negative: less of that), and a filter."""
+    """One or several examples with weights (negative: less of that), a filter, and which answers count.
+
+    min_score  answers with a lower score are left out; -1 to 1
+    fold       answers whose vector has at least this cosine to that of a better answer stand under it, as `folded`,
+               and k others are found; above 0, up to 1
+
+    ``str(query)`` is its written form, which `parse` reads. Raises QueryError: ``query/weight`` for a weight that is
+    not a finite number, ``query/score``, ``query/fold``.
+    """
 
     examples: tuple[tuple[Source, float], ...]
-    where: Filter = Filter()
+    where: Filter = field(default_factory=Filter)
+    min_score: float | None = None
+    fold: float | None = None
+
+    def __post_init__(self) -> None:
+        plain = tuple((Path(source) if isinstance(source, str) else source, w) for source, w in self.examples)
+        object.__setattr__(self, "examples", plain)
+        for _, weight in plain:
+            if not math.isfinite(weight):
+                raise QueryError(f"a weight is a finite number, not {weight}", code="query/weight")
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise QueryError(f"a score lies between -1 and 1, not at {self.min_score}", code="query/score")
+        if self.fold is not None and not 0 < self.fold <= 1:
+            raise QueryError(f"fold is a cosine above 0, up to 1, not {self.fold}", code="query/fold", hint="try 0.97")
 
     @classmethod
-    def like(cls, *examples: Source, where: Filter | Mapping[str, Any] | None = None) -> Query:
+    def like(
+        cls,
+        *examples: Source,
+        where: Filter | Mapping[str, Any] | None = None,
+        min_score: float | None = None,
+        fold: float | None = None,
+    ) -> Query:
         """All examples with weight 1. Raises QueryError where there is none."""
         if not examples:
             raise QueryError("a query needs at least one example", code="query/empty")
         given = where if isinstance(where, Filter) else Filter.of(where or {})
-        return cls(tuple((e, 1.0) for e in examples), given)
+        return cls(tuple((e, 1.0) for e in examples), given, min_score, fold)
 
     @classmethod
     def words(cls, *texts: str, where: Filter | Mapping[str, Any] | None = None) -> Query:
         """Pictures that show what the texts say; each weighs 1. Raises QueryError as `like` and `Text`."""
         return cls.like(*map(Text, texts), where=where)
+
+    @classmethod
+    def parse(cls, text: str) -> Query:
+        """From its written form: ``horse + 2: stripes - "car" | year >= 2020; fold=0.97``. See docs/queries.md.
+
+        Raises GrammarError, which says where, and QueryError as the parts do.
+        """
+        from nearsight.search.grammar import parse
+
+        return parse(text)
+
+    def __str__(self) -> str:
+        """The written form. What lies in memory alone (bytes, decoded pictures, vectors) has none: ``<picture>``."""
+        from nearsight.search.grammar import write
+
+        return write(self)
