@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import shlex
+import shutil
+import textwrap
 import tomllib
 from dataclasses import fields, is_dataclass
 from itertools import pairwise
@@ -15,11 +18,12 @@ import typer
 
 from fake_words import WORDS, install, noise, two_towers
 from nearsight import Collection
+from nearsight.cli import render
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference, rewritten
 from nearsight.cli.show import CATALOGUES, catalogue
 from nearsight.core import settings
-from nearsight.core.errors import UnknownName
+from nearsight.core.errors import GrammarError, UnknownName
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
 from nearsight.encode.encoder import TOWERS
@@ -33,7 +37,9 @@ from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.protocol import Card
+from nearsight.search import filters, grammar
 from nearsight.search.hubness import HUBNESS
+from nearsight.search.query import Filter, Query
 from nearsight.search.sync import Annotation
 
 ROOT = Path(__file__).parent.parent
@@ -236,6 +242,70 @@ def test_the_python_of_words_runs_as_it_stands(
     assert by_words.endswith("red.png")
     assert mixed.endswith("green.png")
     assert "one red" in caption
+
+
+def queries() -> str:
+    return (PAGE.parent / "queries.md").read_text(encoding="utf-8")
+
+
+def test_the_grammar_on_the_page_is_that_of_the_code() -> None:
+    told = inspect.cleandoc(grammar.__doc__ or "")
+    written = textwrap.dedent(told.partition("::\n\n")[2].partition("\n\nIn quotes")[0]).strip()
+    assert written in queries()
+    assert f"at most {grammar.LONGEST:,} characters" in queries()
+    assert f"at most {filters.LEVELS} levels and {filters.CONDITIONS:,} conditions" in queries()
+
+
+def test_the_queries_on_the_page_mean_what_it_says() -> None:
+    examples, conditions = (
+        re.findall(r"^\| (`.*?) \| (.*?) \|", part.partition("\n## ")[0], re.MULTILINE)
+        for part in queries().split("\n## ")[1:3]
+    )
+    for cell, _ in examples:
+        for text in re.findall(r"`([^`]+)`", cell):
+            assert Query.parse(str(Query.parse(text))) == Query.parse(text)
+    assert len(examples) == 11
+    same = 0
+    for cell, spelt in conditions:
+        specs = [Filter.of(ast.literal_eval(one)) for one in re.findall(r"`(\{.*?\})`", spelt)]
+        texts = [one for one in re.findall(r"`([^`]+)`", cell) if re.search(r"\w$|\)$", one)]
+        assert specs
+        assert texts
+        for text in texts:
+            assert {Filter.parse([f"({text})"])} == set(specs), text
+            same += 1
+    assert same == 9
+    shell = [line for block in re.findall(r"```sh\n(.*?)```", queries(), re.DOTALL) for line in block.splitlines()]
+    options = [pair for line in shell for pair in pairwise(shlex.split(line))]
+    assert [Query.parse(value) for name, value in options if name == "--query"]
+    assert [Filter.parse([value]) for name, value in options if name == "--filter"]
+
+
+def test_the_error_on_the_page_of_queries_is_the_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(GrammarError) as caught:
+        Query.parse("horse + - car")
+    render.error(caught.value)
+    assert capsys.readouterr().err in queries()
+
+
+def test_the_python_of_queries_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    for name, colour in WORDS.items():
+        (tmp_path / "products").mkdir(exist_ok=True)
+        noise(colour, 1).save(tmp_path / "products" / f"{name}.png")
+    shutil.copy(tmp_path / "products" / "red.png", tmp_path / "products" / "same.png")
+    noise(WORDS["red"], 2).resize((64, 48)).save("lamp.jpg")
+    with Collection.create(tmp_path / "shop.ns", two_towers()) as shop:
+        list(shop.sync(tmp_path / "products"))
+    (code,) = re.findall(r"```python\n(.*?)```", queries(), re.DOTALL)
+    exec(compile(code, "queries.md", "exec"), {})
+    written, first, *_, last = capsys.readouterr().out.splitlines()
+    assert written.startswith("red + 2: lamp.jpg[0,0,32,24] - 0.5: blue | ")
+    assert first.endswith(("red.png 1", "same.png 1"))
+    assert last.endswith(("red.png", "same.png"))
 
 
 def test_the_readmes_python_runs_as_it_stands(

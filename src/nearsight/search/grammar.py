@@ -3,8 +3,8 @@
 ::
 
     query     = terms [ "|" filter ] { ";" setting }
-    terms     = [ sign ] term { sign term }            a sign stands at the beginning, behind a space, a quotation
-    sign      = "+" | "-"                              mark or a box: t-shirt is one word
+    terms     = [ sign ] term { sign term }            a sign stands at the beginning, or behind a space, a quotation
+    sign      = "+" | "-"                              mark, a key or a box: t-shirt is one word
     term      = [ number ":" ] ( words | picture [ box ] | item [ box ] )
     words     = word { word } | quoted
     picture   = word | quoted                          that begins with ./ ../ ~/ or /, or ends as pictures do (.jpg)

@@ -78,7 +78,7 @@ class TestPairTable:
         write_pair_table_page(table(), tmp_path / "t.html")
         page = same_everywhere((tmp_path / "t.html").read_text())
         for told in ("A table", "0.100 / 0.200", "0.300", "0.250 / 0.500", "20.0 / 20.0 / 20.0", "120.0",
-                     "115.0 – 125.0", "95%", "3 seeds", "0.5", "doctor/dead", "b stands in",
+                     "115.0 – 125.0, 95%", "3 seeds", "0.5", "doctor/dead", "b stands in",
                      "Mind the gap.", "made"):  # fmt: skip
             assert told in page.text, told
 
@@ -102,7 +102,8 @@ class TestPairTable:
                 PairRow(ODD, ODD, 9, None, measured(None, failed=(ODD,)), ODD))  # fmt: skip
         text = pair_table_page(table(title=ODD, name=ODD, data=ODD, rows=rows, notes=(ODD,)))
         same_everywhere(text)
-        assert "<b>" not in text
+        assert "&lt;b&gt;" in text
+        assert '"<b>"' not in text
 
     def test_a_table_of_failures_alone(self) -> None:
         row = PairRow("r", "r", 8, None, measured(None, loss=None, validation_loss=None, failed=("seed 0: no",)), "")
@@ -134,7 +135,8 @@ class TestWaterfall:
                   Stage(ODD, (ODD,), measured(None, failed=(ODD,)), None))  # fmt: skip
         text = waterfall_page(fallen(data=ODD, stages=stages, notes=(ODD,)))
         same_everywhere(text)
-        assert "<b>" not in text
+        assert "&lt;b&gt;" in text
+        assert '"<b>"' not in text
 
 
 class TestHeldOutLoss:

@@ -301,6 +301,7 @@ class TestWaterfall:
         assert gains[1:] == pytest.approx([b - a for a, b in itertools.pairwise(values)])
         assert done.stages[-1].changed == ("hubness=csls",)
         assert done.stages[-1].measured.seconds == 0
+        assert done.stages[-1].gain != 0, "corrected, and the one above is not"
         lines = done.lines()
         assert len({len(line) for line in lines}) == 1
         body = json.loads((tmp_path / "out" / "waterfall.json").read_text())
