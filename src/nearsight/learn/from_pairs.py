@@ -86,6 +86,39 @@ def pair_network(recipe: PairRecipe, pictures: int, words: int) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
+class Pooled:
+    """Sets of one vector each: what a pooling that learns nothing made of other sets, once. It makes the same of it
+    again, so that nothing else need know."""
+
+    vectors: NDArray[np.float32]
+    digest: str
+
+    @classmethod
+    def by(cls, pool: Module, sets: Sets) -> Pooled:
+        """`sets` by the pooling `pool`, which has no parameters."""
+        import torch
+
+        parts = [np.empty((0, sets.width), dtype=np.float32)]
+        with torch.inference_mode():
+            for begin in range(0, len(sets), _ROWS):
+                members, mask = sets.rows(np.arange(begin, min(begin + _ROWS, len(sets))))
+                parts.append(pool(torch.from_numpy(members), torch.from_numpy(mask)).numpy())
+        return cls(np.concatenate(parts), sets.digest)
+
+    @property
+    def width(self) -> int:
+        """Numbers a vector."""
+        return int(self.vectors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def rows(self, rows: Numbers) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """See Sets."""
+        return self.vectors[rows][:, None], np.ones((len(rows), 1), dtype=np.bool_)
+
+
+@dataclass(frozen=True, eq=False)
 class FromPairs(Source):
     """Rows are the n pictures, then the m texts; a row's label is its picture.
 
@@ -111,7 +144,12 @@ class FromPairs(Source):
 
     def entrance(self, network: Module) -> Module:
         torch = need_torch("training")
-        source = self
+        heads = network.get_submodule("head")
+        pictures, texts = (
+            sets if any(True for _ in heads.get_submodule(f"{name}.pool").parameters()) else
+            Pooled.by(heads.get_submodule(f"{name}.pool"), sets)
+            for name, sets in ((PICTURES, self.pictures), (TEXT, self.texts))
+        )  # fmt: skip
 
         class Rows(torch.nn.Module):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
@@ -120,12 +158,9 @@ class FromPairs(Source):
 
             def forward(self, rows: Tensor) -> Tensor:
                 wanted = rows.cpu().numpy()
-                picture = wanted < len(source.pictures)
+                picture = wanted < len(pictures)
                 order = np.argsort(np.concatenate([np.flatnonzero(picture), np.flatnonzero(~picture)]))
-                sides = (
-                    source.pictures.rows(wanted[picture]),
-                    source.texts.rows(wanted[~picture] - len(source.pictures)),
-                )
+                sides = pictures.rows(wanted[picture]), texts.rows(wanted[~picture] - len(pictures))
                 given = [tuple(torch.from_numpy(part).to(rows.device) for part in side) for side in sides]
                 vectors = torch.cat([found.float() for found in self.network(*given)])
                 return vectors[torch.from_numpy(order).to(rows.device)]

@@ -11,6 +11,7 @@ from typing import ClassVar
 from nearsight.core import settings
 from nearsight.core.artefact import made_by, replace_file
 from nearsight.learn.recipe import PairRecipe
+from nearsight.study.crossmodal.judge import NONE
 from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
 from nearsight.study.crossmodal.tables import OURS, at_size, named, source_of
 from nearsight.study.crossmodal.trials import RSUM, Happening, Summary, Trials
@@ -152,7 +153,7 @@ def waterfall(
     ours = named(OURS, given)
     start = at_size(named(START, given), ours.dim)
     words = ours.text.words.partition("?")[0]
-    start = replace(start, data=ours.data, pictures=replace(start.pictures, tower=ours.pictures.tower),
+    start = replace(start, data=ours.data, hubness=NONE, pictures=replace(start.pictures, tower=ours.pictures.tower),
                     text=replace(start.text, words=words))  # fmt: skip
     *trained, correction = (Change("the report's recipe", ()), *changes(ours))
     stages: list[Stage] = []

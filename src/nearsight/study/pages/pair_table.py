@@ -14,9 +14,16 @@ from nearsight.study.pages.html import document
 from nearsight.study.pages.svg import interval_dot
 from nearsight.study.pages.table import STYLE
 
+_STYLE = (
+    STYLE
+    + """
+.wide table { font-size: .9rem } td.size { text-align: right !important; white-space: normal; max-width: 9rem }
+td.word p { max-width: 11rem; margin: 0; white-space: normal }
+"""
+)
 _HEAD = (
     "row", "size", "published<br>losses", "published<br>accuracy", "losses<br>train / val", "triplet<br>accuracy",
-    "image-to-text<br>R@1 / 5 / 10", "text-to-image<br>R@1 / 5 / 10", "rSum", "interval", "", "minutes", "",
+    "image-to-text<br>R@1 / 5 / 10", "text-to-image<br>R@1 / 5 / 10", "rSum", "minutes",
 )  # fmt: skip
 
 
@@ -36,7 +43,7 @@ def pair_table_page(table: PairTableDone) -> str:
         "interval (blue) and that of random rankings (yellow).</p>"
         f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>{notes}'
     )
-    return document(table.title, body, style=STYLE)
+    return document(table.title, body, style=_STYLE)
 
 
 def write_pair_table_page(table: PairTableDone, path: Path) -> None:
@@ -49,19 +56,16 @@ def axis_top(rows: list[Summary]) -> float:
     return max([50.0, *(row.rsum.high for row in rows if row.rsum is not None)]) * 1.05
 
 
-def rsum_cells(found: Summary, top: float) -> str:
-    """rSum, its interval and their bar as cells; why there is none where every seed failed."""
+def rsum_cell(found: Summary, top: float) -> str:
+    """rSum with its interval, and both as a bar, as a cell; why there is none where every seed failed."""
     if found.rsum is None:
-        return f'<td class="text low" colspan="3">{escape("; ".join(found.failed))}</td>'
+        return f'<td class="text">{escape("; ".join(found.failed))}</td>'
     at = found.rsum
     drawn = interval_dot(
         at.value, at.low, at.high, at.floor, top=top, told=f"rSum {at.value:.1f}, {at.floor:.1f} by chance"
     )
     several = f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "95%"
-    return (
-        f'<td class="value">{found.told(RSUM)}</td><td>{at.low:.1f} – {at.high:.1f} <small>{several}</small></td>'
-        f"<td>{drawn}</td>"
-    )
+    return f"<td><b>{found.told(RSUM)}</b> <small>{at.low:.1f} – {at.high:.1f}, {several}</small><br>{drawn}</td>"
 
 
 def remarks(found: Summary) -> str:
@@ -72,12 +76,11 @@ def remarks(found: Summary) -> str:
 
 def _line(row: PairRow, table: PairTableDone, top: float, group: list[PairRow]) -> str:
     found = row.measured
-    first = last = ""
+    first = ""
     if group:
-        first = (
-            f'<td class="word" rowspan="{len(group)}">{escape(row.title)}<br><small>{escape(row.recipe)}</small></td>'
-        )
-        last = f'<td class="text note" rowspan="{len(group)}">{escape(row.note)}</td>'
+        note = f"<p><small>{escape(row.note)}</small></p>" if row.note else ""
+        told = f"{escape(row.title)}<br><small>{escape(row.recipe)}</small>{note}"
+        first = f'<td class="word" rowspan="{len(group)}">{told}</td>'
     cells = "".join(
         f"<td>{escape(told)}</td>"
         for told in (
@@ -86,6 +89,6 @@ def _line(row: PairRow, table: PairTableDone, top: float, group: list[PairRow]) 
         )
     )  # fmt: skip
     return (
-        f"<tr{' class=row' if group else ''}>{first}<td>{row.dim}{remarks(found)}</td>{cells}"
-        f"{rsum_cells(found, top)}<td>{found.seconds / 60:.1f}</td>{last}</tr>"
+        f'<tr{" class=row" if group else ""}>{first}<td class="size">{row.dim}{remarks(found)}</td>{cells}'
+        f"{rsum_cell(found, top)}<td>{found.seconds / 60:.1f}</td></tr>"
     )

@@ -10,14 +10,14 @@ from nearsight.study.crossmodal.report import TO_IMAGES, TO_TEXTS
 from nearsight.study.crossmodal.waterfall import Stage, Waterfall
 from nearsight.study.pages import svg
 from nearsight.study.pages.html import document
-from nearsight.study.pages.pair_table import axis_top, remarks, rsum_cells
+from nearsight.study.pages.pair_table import axis_top, remarks, rsum_cell
 from nearsight.study.pages.svg import Scale, ticks
 from nearsight.study.pages.table import STYLE
 
 _STYLE = svg.STYLE + STYLE + "figure.chart { max-width: 44rem } td.changed { font-size: .84rem; color: var(--faint) }"
 _ROW, _FOOT, _EDGE = 36, 22, 10
 _HEAD = (
-    "with all above", "image-to-text<br>R@1 / 5 / 10", "text-to-image<br>R@1 / 5 / 10", "rSum", "interval", "", "gain",
+    "with all above", "image-to-text<br>R@1 / 5 / 10", "text-to-image<br>R@1 / 5 / 10", "rSum", "gain",
     "seconds", "what is changed",
 )  # fmt: skip
 
@@ -48,7 +48,7 @@ def _line(stage: Stage, top: float) -> str:
     gain = "" if stage.gain is None else f"{stage.gain:+.1f}"
     return (
         f"<tr><td>{escape(stage.title)}{remarks(found)}</td><td>{found.recalls(TO_TEXTS)}</td>"
-        f"<td>{found.recalls(TO_IMAGES)}</td>{rsum_cells(found, top)}<td>{gain}</td><td>{found.seconds:.0f}</td>"
+        f"<td>{found.recalls(TO_IMAGES)}</td>{rsum_cell(found, top)}<td>{gain}</td><td>{found.seconds:.0f}</td>"
         f'<td class="text changed">{"<br>".join(map(escape, stage.changed))}</td></tr>'
     )
 
