@@ -196,11 +196,12 @@ class FromPairs(Source):
         import torch
 
         sampler: Sampler = SAMPLERS.build(plan.objective.sampler, labels=self.labels, batch=plan.loop.batch, seed=0)
-        luck, values = torch.Generator().manual_seed(0), []
-        every, labels = torch.from_numpy(vectors), torch.from_numpy(self.labels)
+        device = next((p.device for p in objective.target.module.parameters()), torch.device("cpu"))
+        luck, values = torch.Generator(device).manual_seed(0), []
+        every, labels = torch.from_numpy(vectors).to(device), torch.from_numpy(self.labels).to(device)
         with torch.inference_mode():
             for batch in sampler.batches(0):
-                rows = torch.from_numpy(batch)
+                rows = torch.from_numpy(batch).to(device)
                 matrix = objective.matrix(every[rows], labels[rows], rows)
                 values.append(float(objective.value(matrix, luck)))
         return sum(values) / len(values)

@@ -282,3 +282,13 @@ def test_vectors_that_are_zero_say_what_to_do(recipe: PairRecipe, tmp_path: Path
         finish(measured(recipe, learned, unsaved(recipe, learned)))
     assert caught.value.code == "training/no-direction"
     assert "ReLU" in caught.value.hint
+
+
+def test_several_processes_are_refused_before_anything_is_written(
+    recipe: PairRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Devices, "world", property(lambda self: 2))
+    with pytest.raises(InputError) as caught:
+        finish(train_pairs(recipe, tmp_path / "out"))
+    assert caught.value.code == "training/processes"
+    assert not (tmp_path / "out").exists()

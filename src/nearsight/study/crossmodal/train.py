@@ -104,12 +104,18 @@ def train_pairs(
     """Run a recipe into `folder`; run again, it goes on where it stopped. `fresh` begins anew there; `cache` is where
     features are kept.
 
-    Raises what `require_pairs`, `featured` and `learn` raise, WriteFailed, Locked where another training goes on in
-    `folder`.
+    Raises what `require_pairs`, `featured` and `learn` raise, InputError (code ``training/processes``), WriteFailed,
+    Locked where another training goes on in `folder`.
     """
     begun = time.perf_counter()
     require_pairs(recipe)
     devices = Devices(recipe.loop.precision, device)
+    if devices.world > 1:
+        raise InputError(
+            "two heads on frozen features are trained in one process",
+            code="training/processes",
+            hint="without torchrun: one processor or GPU does it in minutes",
+        )
     with prepared(folder, settings.write(recipe), fresh):
         data = yield from featured(recipe, folder=cache)
         work = learn(recipe, data, folder=folder / "checkpoint", devices=devices)
