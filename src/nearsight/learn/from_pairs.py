@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -128,6 +128,7 @@ class FromPairs(Source):
     pictures: Sets
     texts: Sets
     of: Numbers
+    _kept: dict[str, tuple[Module, Pooled]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def labels(self) -> Numbers:  # type: ignore[override]
@@ -144,12 +145,10 @@ class FromPairs(Source):
 
     def entrance(self, network: Module) -> Module:
         torch = need_torch("training")
-        heads = network.get_submodule("head")
         pictures, texts = (
-            sets if any(True for _ in heads.get_submodule(f"{name}.pool").parameters()) else
-            Pooled.by(heads.get_submodule(f"{name}.pool"), sets)
+            self._pooled(name, network.get_submodule(f"head.{name}.pool"), sets)
             for name, sets in ((PICTURES, self.pictures), (TEXT, self.texts))
-        )  # fmt: skip
+        )
 
         class Rows(torch.nn.Module):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
@@ -167,6 +166,16 @@ class FromPairs(Source):
 
         module: Module = Rows()
         return module
+
+    def _pooled(self, name: str, pool: Module, sets: Sets) -> Sets:
+        """What the head is given: `sets`, or where the pooling learns nothing what it makes of them, made once for a
+        pooling: every epoch is measured, and asks again."""
+        if any(True for _ in pool.parameters()):
+            return sets
+        kept = self._kept.get(name)
+        if kept is None or kept[0] is not pool:
+            kept = self._kept[name] = pool, Pooled.by(pool, sets)
+        return kept[1]
 
     @contextmanager
     def training(self, batches: Batches, seed: tuple[int, int]) -> Iterator[Iterator[tuple[int, Numbers]]]:

@@ -185,3 +185,16 @@ def test_other_features_are_another_training(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         drain(fit(pair_network(PLAIN, *WIDTHS), 8, pairs(seed=5), PLAIN, folder=tmp_path / "c"))
     assert caught.value.code == "training/other-data"
+
+
+def test_what_one_pooling_made_is_not_taken_for_another_s() -> None:
+    source, words = pairs(), PLAIN.text
+    found = {
+        pool: source.vectors(pair_network(replace(PLAIN, text=replace(words, pool=pool)), *WIDTHS), "cpu")
+        for pool in ("mean", "max", "mean")
+    }
+    n = len(source.pictures)
+    assert np.array_equal(found["mean"][:n], found["max"][:n]), "the pictures' pooling is the same"
+    assert not np.allclose(found["mean"][n:], found["max"][n:])
+    again = source.vectors(pair_network(replace(PLAIN, text=replace(words, pool="mean")), *WIDTHS), "cpu")
+    assert np.array_equal(again, found["mean"])

@@ -75,5 +75,5 @@ def positives_of(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
             code="loss/size",
             hint="mine (hardest, semi_hard, distance_weighted), or take a smaller batch or memory",
         )
-    order = positive.to(scores.dtype).argsort(dim=1, descending=True, stable=True)[:, :p]
+    order = positive.to(scores.dtype).topk(p, dim=1).indices
     return scores.gather(1, order), positive.gather(1, order)
