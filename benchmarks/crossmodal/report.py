@@ -1,4 +1,4 @@
-"""The report's recipe: three of its sizes, sums and means, fastText and MiniLM, trained in each direction, measured in both."""
+"""The report's recipe: three sizes, sums and means, fastText and MiniLM, trained in each direction, measured both ways."""
 
 from __future__ import annotations
 
