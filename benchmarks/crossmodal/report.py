@@ -1,4 +1,4 @@
-"""The report's recipe: three sizes, sums and means, fastText and MiniLM, trained in each direction, measured both ways."""
+"""The report's recipe: three sizes, sums and means, fastText and MiniLM, trained each way, measured both ways."""
 
 from __future__ import annotations
 
