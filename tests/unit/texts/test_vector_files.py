@@ -32,7 +32,7 @@ FILES = {
     "glove.txt.gz": gzip.compress("\n".join(lines()).encode()),
     "word2vec.bin": binary(),
     "plain.bin": binary(b""),
-    "word2vec.bin.gz": gzip.compress(binary()),
+    "word2vec.bin.gz": gzip.compress(binary(), mtime=0),
 }
 
 
@@ -76,7 +76,7 @@ BROKEN = {
 def test_broken_lines_are_named_counted_and_left_out(header: bytes, packed: bool, tmp_path: Path) -> None:
     whole = [line.encode() for line in lines()]
     content = header + b"\n".join([*whole[:3], *BROKEN, whole[3]])
-    words = made(tmp_path / "v.txt", gzip.compress(content) if packed else content)
+    words = made(tmp_path / "v.txt", gzip.compress(content, mtime=0) if packed else content)
     assert [(s.path.rpartition(":")[2], s.code) for s in words.skipped] == [
         (str(number + bool(header)), code) for number, code in enumerate(BROKEN.values(), 4)
     ]
@@ -119,8 +119,8 @@ def test_the_first_words_of_a_file_are_taken(option: str, known: int, tmp_path: 
         ("v.txt", b"4 300\n"),
         ("v.txt", b"no numbers here\nnone at all\n"),
         ("v.txt", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20),
-        ("v.txt", gzip.compress(b"")),
-        ("v.txt", gzip.compress(FILES["glove.txt"])[:12]),
+        ("v.txt", gzip.compress(b"", mtime=0)),
+        ("v.txt", gzip.compress(FILES["glove.txt"], mtime=0)[:12]),
         ("v.bin", b""),
         ("v.bin", b"4 3\n"),
         ("v.bin", b"\xba\x16\x4f\x2f" * 40),
@@ -149,7 +149,7 @@ def test_what_ends_too_early_is_used_as_far_as_it_goes(name: str, tmp_path: Path
         content = b"5000 2\n" + b"".join(w.encode() + b" " + np.array(v, "<f4").tobytes() for w, v in many.items())
     else:
         content = "\n".join(f"{w} {v[0]} {v[1]}" for w, v in many.items()).encode()
-    content = gzip.compress(content) if name.endswith("gz") else content
+    content = gzip.compress(content, mtime=0) if name.endswith("gz") else content
     words = made(tmp_path / name, content[: len(content) * 3 // 4])
     assert words.sets(["w1"])[0].vectors.tolist() == [[1, 1]]
     assert not words.sets(["w4999"])[0].words
