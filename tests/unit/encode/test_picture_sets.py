@@ -114,6 +114,8 @@ def test_the_finished_tower_gives_the_head_of_the_pooled_set(address: str, pool:
 @pytest.mark.torch
 @pytest.mark.parametrize("keep_weights", [True, False])
 def test_a_folder_with_its_weights_is_a_network_that_heads_can_stand_on(keep_weights: bool, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
     trained = trainable("small_cnn/modern?size=32", "linear?dim=8").finish(keep_weights=keep_weights)
     Encoder(trained).save(tmp_path / "encoder")
     source = picture_sets(str(tmp_path / "encoder"))
