@@ -169,3 +169,24 @@ def test_a_class_of_one_picture_trains_and_is_named(run: Run, pictures: Path, tm
     assert said.code == 0, said.err
     assert "lone.jpg" in said.err
     assert "broken.jpg" in said.err
+
+
+@pytest.mark.parametrize(
+    ("columns", "flags", "code", "repair"),
+    [
+        ("path,caption", ["--words", "fasttext"], "dataset/split", "column `split`"),
+        ("path,caption,split", ["--words", "fastext"], "name/unknown", "fasttext"),
+        ("path,caption,split", ["--words", "fasttext", "--head", "mlp"], "recipe/kind", "pictures.head"),
+        ("path,caption,split", [], "dataset/unlabelled", "--words"),
+    ],
+)
+def test_what_captions_lack_is_told_with_its_repair(
+    columns: str, flags: list[str], code: str, repair: str, run: Run, pictures: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "captions.csv"
+    rows = [f"{file},what {file.stem} shows,train"[: None if "split" in columns else -len(",train")]
+            for file in sorted(pictures.rglob("*.jpg"))]  # fmt: skip
+    table.write_text("\n".join([columns, *rows]) + "\n")
+    said = run("train", "--data", table, "--tower", "small_cnn/modern?size=32", "-o", tmp_path / "out", *flags)
+    assert (said.code, f"[{code}]" in said.err) == (1, True), said.err
+    assert repair in " ".join(said.err.split())

@@ -108,10 +108,7 @@ class Dataset:
             raise DatasetError(
                 f"{len(bare)} picture(s) of '{self.name}' have no label: {few(bare)}",
                 code="dataset/unlabelled",
-                hint="label them, or take a protocol without them; captions are learned from by a recipe with a table "
-                "[text] (train --words)"
-                if any(item.captions for item in involved)
-                else "label them, or take a protocol without them",
+                hint="label them, or take a protocol without them",
             )
         return Benchmark(self.name, protocol, queries, gallery, queries_in_gallery=queries is gallery)
 

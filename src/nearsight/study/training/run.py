@@ -89,6 +89,12 @@ def divide(recipe: Recipe) -> Divided:
             "the recipe names no pictures", code="recipe/data", hint="--data FOLDER, or [data] source = 'folder/PATH'"
         )
     dataset = load(data.source, Path(data.root).expanduser() if data.root else None)
+    if not dataset.labels and any(item.captions for item in dataset.items):
+        raise DatasetError(
+            f"the pictures of '{dataset.name}' have captions and no labels",
+            code="dataset/unlabelled",
+            hint="--words fasttext, or a recipe with a table [text], learns from captions",
+        )
     how = data.split
     if how == "auto":
         how = "given" if {"train", "test"} <= set(dataset.splits) else "stratified"
