@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-from pathlib import Path
-
-from benchmarks._results import Results
+from benchmarks import _sections
 
 SECTIONS = ("report", "modern", "unseen", "step", "kills")
 
 
 def main() -> None:
-    from nearsight.learn.devices import keep_freed_memory
-
-    keep_freed_memory()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one epoch, few pictures; writes nothing")
-    parser.add_argument("--only", default=",".join(SECTIONS), help=f"some of {','.join(SECTIONS)}")
-    parser.add_argument(
-        "--runs", default="runs", type=Path, help="where trainings are kept; those there are not repeated"
-    )
+    parser = _sections.parser("training", SECTIONS)
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the report's two small networks")
     given = parser.parse_args()
-    sections = given.only.split(",")
-    results = Results("training", keep=set(sections) != set(SECTIONS), write=not given.quick)
-    for name in sections:
-        print(f"-- {name}", flush=True)
-        runs = given.runs / "quick" if given.quick else given.runs
-        more = {"seeds": given.seeds} if name == "report" else {}
-        importlib.import_module(f"benchmarks.training.{name}").measure(results, runs=runs, quick=given.quick, **more)
+    _sections.run("training", SECTIONS, given, {"report": {"seeds": given.seeds}})
 
 
 main()

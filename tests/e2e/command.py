@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,12 @@ def spawn(*arguments: object, code: str = "", **given: object) -> subprocess.Pop
 
 def str_or_bytes(argument: object) -> str | bytes:
     return argument if isinstance(argument, bytes) else str(argument)
+
+
+def hits(ran: Ran) -> list[dict]:
+    assert ran.code == 0, ran.err
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def labels(ran: Ran) -> list[str]:
+    return [hit["label"] for hit in hits(ran)]

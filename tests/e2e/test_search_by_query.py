@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from e2e.command import COLOURS, EACH, Ran
+from e2e.command import COLOURS, EACH, Ran, hits, labels
 from fake_words import install, saved
 from nearsight.cli.render import cells
 
@@ -27,15 +26,6 @@ def shop(run: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ran.code == 0, ran.err
     monkeypatch.chdir(pictures)
     return pictures
-
-
-def hits(ran: Ran) -> list[dict]:
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
-
-
-def labels(ran: Ran) -> list[str]:
-    return [hit["label"] for hit in hits(ran)]
 
 
 def answers(ran: Ran) -> list[tuple]:

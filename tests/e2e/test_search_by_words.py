@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from e2e.command import COLOURS, EACH, Ran, spawn
+from e2e.command import COLOURS, EACH, Ran, hits, labels, spawn
 from fake_words import FakeWords, install, saved
 from nearsight import Collection
 from nearsight.core.errors import ReadOnly
@@ -38,15 +38,6 @@ def shop(run: Run, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ran.code == 0, ran.err
     monkeypatch.chdir(pictures)
     return pictures
-
-
-def hits(ran: Ran) -> list[dict]:
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
-
-
-def labels(ran: Ran) -> list[str]:
-    return [hit["label"] for hit in hits(ran)]
 
 
 def test_words_find_pictures(run: Run, shop: Path) -> None:

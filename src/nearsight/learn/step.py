@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,10 @@ from nearsight.learn.recipe import Plan, Recipe
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+
+Valued = Callable[[Matrix], "Tensor"]
+"""What a matrix costs."""
 
 
 class Learned(NamedTuple):
@@ -36,7 +40,7 @@ class Learner:
         import torch
 
         self.objective, self.loop, self.devices = objective, recipe.loop, devices
-        self._prefixes, self._mining = recipe.objective.prefixes, True
+        self._prefixes = recipe.objective.prefixes
         self.entrance = entrance.to(devices.device, memory_format=torch.channels_last)
         self.network: Module = entrance.get_submodule("network")
         own = recipe.network if isinstance(recipe, Recipe) else None
@@ -90,12 +94,15 @@ class Learner:
         """
         import torch
 
-        self._mining = mine
         generator = torch.Generator(device=labels.device).manual_seed(seed)
+
+        def valued(matrix: Matrix) -> Tensor:
+            return self.objective.value(matrix, generator, mine=mine)
+
         try:
             with self.devices.alone(self._running, quiet=not last):
                 value, vectors, matrix = (self._cached if self.loop.chunk else self._whole)(
-                    given, labels, items, seed, generator, share
+                    given, labels, items, seed, valued, share
                 )
             number = float(value.detach())
             norm = float("nan")
@@ -123,21 +130,21 @@ class Learner:
             )
         return Learned(number, vectors, matrix, norm)
 
-    def _judged(self, vectors: Tensor, labels: Tensor, items: Tensor, generator: Any) -> tuple[Tensor, Tensor, Matrix]:
+    def _judged(self, vectors: Tensor, labels: Tensor, items: Tensor, valued: Valued) -> tuple[Tensor, Tensor, Matrix]:
         everybody = self.devices.gather(vectors.float(), len(labels))
         matrix = self.objective.matrix(everybody, labels, items)
-        value = self.objective.value(matrix, generator, mine=self._mining)
+        value = valued(matrix)
         for dim in self._prefixes:
             short = self.objective.matrix(everybody[:, :dim], labels, items)
-            value = value + self.objective.value(short, generator, mine=self._mining)
+            value = value + valued(short)
         return value / (1 + len(self._prefixes)), everybody, matrix
 
-    def _whole(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
-        value, vectors, matrix = self._judged(self._forward(given, seed), labels, items, generator)
+    def _whole(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, valued: Valued, share: float) -> Any:
+        value, vectors, matrix = self._judged(self._forward(given, seed), labels, items, valued)
         self.devices.fabric.backward(value * share)
         return value, vectors.detach(), matrix
 
-    def _cached(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, generator: Any, share: float) -> Any:
+    def _cached(self, given: Tensor, labels: Tensor, items: Tensor, seed: int, valued: Valued, share: float) -> Any:
         """Vectors by chunks without a graph, the loss's gradient for them, then each chunk again with its share."""
         import torch
 
@@ -147,7 +154,7 @@ class Learner:
         with torch.no_grad(), _steady(self.network):
             found = [self._forward(chunk, seed + number) for number, chunk in enumerate(chunks)]
         vectors = torch.cat(found).float().requires_grad_()
-        value, everybody, matrix = self._judged(vectors, labels, items, generator)
+        value, everybody, matrix = self._judged(vectors, labels, items, valued)
         self.devices.fabric.backward(value * share)
         shares = vectors.grad.tensor_split(pieces) if vectors.grad is not None else ()
         for number, (chunk, part) in enumerate(zip(chunks, shares, strict=True)):

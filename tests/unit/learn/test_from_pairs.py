@@ -17,8 +17,12 @@ from nearsight.learn.recipe import Goal, Loop, PairRecipe, PictureSide, TextSide
 from unit.learn.conftest import drain
 
 torch = pytest.importorskip("torch")
+from nearsight.learn.devices import Devices  # noqa: E402
 from nearsight.learn.fit import fit  # noqa: E402
 from nearsight.learn.from_pairs import FromPairs, pair_network, require_measure  # noqa: E402
+from nearsight.learn.objective import objective  # noqa: E402
+from nearsight.learn.samplers import SAMPLERS  # noqa: E402
+from nearsight.learn.step import Learner  # noqa: E402
 
 pytestmark = pytest.mark.torch
 PLAIN = PairRecipe(
@@ -141,9 +145,6 @@ def test_a_row_has_its_own_vector_wherever_it_stands() -> None:
 
 
 def test_captions_of_one_picture_are_never_negatives() -> None:
-    from nearsight.learn.objective import objective
-    from nearsight.learn.samplers import SAMPLERS
-
     source = pairs()
     sampler = SAMPLERS.build("captions?k=2", labels=source.labels, batch=30, seed=0)
     parts = objective("infonce", target="opposite", classes=source.classes, dim=8, seed=0)
@@ -198,3 +199,26 @@ def test_what_one_pooling_made_is_not_taken_for_another_s() -> None:
     assert not np.allclose(found["mean"][n:], found["max"][n:])
     again = source.vectors(pair_network(replace(PLAIN, text=replace(words, pool="mean")), *WIDTHS), "cpu")
     assert np.array_equal(again, found["mean"])
+
+
+def test_prefixes_cost_as_much_as_the_whole() -> None:
+    recipe = replace(PLAIN, objective=replace(PLAIN.objective, prefixes=(2, 4)))
+    source = pairs()
+    sampler = SAMPLERS.build("captions", labels=source.labels, batch=32, seed=0)
+    parts = objective(recipe.objective.loss, target=recipe.objective.target, classes=40, dim=8, seed=0)
+    learner = Learner(source.entrance(pair_network(recipe, *WIDTHS)), parts, recipe, Devices("fp32", "cpu"))
+    learner.training()
+    rows = torch.from_numpy(next(iter(sampler.batches(0))))
+    labels = torch.from_numpy(source.labels)[rows]
+    got = learner.learn(rows, labels, rows, rate=0.0, seed=1, last=True)
+    each = [float(parts.value(parts.matrix(got.vectors[:, :dim], labels, rows)).detach()) for dim in (2, 4, 8)]
+    assert got.value == pytest.approx(sum(each) / 3, rel=1e-5)
+
+
+def test_the_miner_waits_as_long_as_it_is_told() -> None:
+    def after_one_epoch(miner: str, mine_from: int) -> bytes:
+        goal = Goal("triplet?squared=true&margin=0.4", "opposite", miner, "captions", mine_from=mine_from)
+        return weights(trained(replace(PLAIN, objective=goal, loop=replace(PLAIN.loop, epochs=1))))
+
+    assert after_one_epoch("hardest", 1) == after_one_epoch("all", 0)
+    assert after_one_epoch("hardest", 0) != after_one_epoch("all", 0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.errors import EncoderError
 from nearsight.core.events import Skipped
 from nearsight.encode.texts import WordSet
 from nearsight.encode.tokeniser import Tokeniser, padded
@@ -35,7 +36,7 @@ class PieceWords(ABC):
         return None
 
     def restore(self, folder: Path) -> None:
-        raise NotImplementedError
+        raise EncoderError(f"{self.address} is made from weights, not restored from an encoder folder")
 
     def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [found.words for found in self._cut()(texts)]

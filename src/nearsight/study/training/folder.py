@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from nearsight.learn.log import Log
 from nearsight.search.store.lock import WriterLock
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 @contextmanager
@@ -50,13 +51,20 @@ def logged(
 ) -> Generator[Event | Progress | Epoch, None, T]:
     """`work`, with its numbers written down as they come; events are told by the first process."""
     with closing(work), Log(folder) if devices.first else nullcontext() as log:
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                found: T = end.value
-                return found
-            if log is not None:
-                log.see(event)
-            if devices.first:
-                yield event
+        return (yield from spoken(work, devices, log.see if log is not None else None))
+
+
+def spoken(
+    work: Generator[E, None, T], devices: Devices, see: Callable[[E], None] | None = None
+) -> Generator[E, None, T]:
+    """`work`, whose events are told once, by the first process; `see` is shown them before."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        if see is not None:
+            see(event)
+        if devices.first:
+            yield event

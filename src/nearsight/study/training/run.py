@@ -40,7 +40,7 @@ from nearsight.learn.recipe import Recipe
 from nearsight.study.pages.training import write_training_page
 from nearsight.study.pictures import Pictures
 from nearsight.study.report import Report
-from nearsight.study.training.folder import logged, prepared
+from nearsight.study.training.folder import logged, prepared, spoken
 from nearsight.study.training.outcome import (
     Study,
     facts_of,
@@ -158,12 +158,12 @@ def train(
     _require_width(recipe, network)
     with prepared(folder, settings.write(recipe), fresh) if devices.first else nullcontext():
         loop, side = recipe.loop, network.preprocess.resize
-        pictures = yield from _spoken(
+        pictures = yield from spoken(
             proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
         )
         held = None
         if divided.held_out:
-            held = yield from _spoken(
+            held = yield from spoken(
                 proven(divided.held_out, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
             )
         with tempfile.TemporaryDirectory(prefix="nearsight-") as scratch:
@@ -199,18 +199,6 @@ def _require_width(recipe: Recipe, network: Trainable) -> None:
             code="whiten/dim",
             hint=f"network.whiten_dim from 1 to {network.dim}; 0: all",
         )
-
-
-def _spoken(work: Generator[Event, None, Labelled], devices: Devices) -> Generator[Event, None, Labelled]:
-    """`work`, whose events are told once, by the first process."""
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            found: Labelled = end.value
-            return found
-        if devices.first:
-            yield event
 
 
 def _before(
