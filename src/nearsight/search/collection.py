@@ -20,11 +20,11 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.examples import vector_of
+from nearsight.search.examples import Eyes, vector_of
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import by_key
+from nearsight.search.listing import by_key, hashes
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
@@ -218,9 +218,10 @@ class Collection:
         """
         return list(self.find(query, k, offset=offset).matches)
 
-    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0) -> Found:
-        """As `search`, with the generation that the answer is from."""
-        return find(self, query if isinstance(query, Query) else Query.like(query), k, offset)
+    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0, vector: Vectors | None = None) -> Found:
+        """As `search`, with the generation that the answer is from. `vector`: that of the query, if it is known."""
+        asked = query if isinstance(query, Query) else Query.like(query)
+        return find(self, asked, self.vector(asked) if vector is None else vector, k, offset)
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -268,9 +269,9 @@ class Collection:
             with self._turns.alone():
                 self._searcher.follow(snapshot)
 
-    def vector(self, query: Query) -> Vectors:
+    def vector(self, query: Query, eyes: Eyes | None = None) -> Vectors:
         """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
-        return vector_of(self, query)
+        return vector_of(self, query, eyes)
 
     # looking
 
@@ -334,9 +335,8 @@ class Collection:
 
     def hashes(self, keys: Keys) -> tuple[str, ...]:
         """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
-        with self.store.reading() as catalogue:
-            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
-        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+        known = hashes(self.store, keys.tolist())
+        return tuple(known.get(key, b"").hex() for key in keys.tolist())
 
     def recall(self, name: str) -> str | None:
         """What `remember` noted under that name."""

@@ -33,13 +33,13 @@ class _Moved(Exception):
     """A writer committed between two looks."""
 
 
-def find(collection: Collection, query: Query, k: int, offset: int = 0) -> Found:
-    """The k best answers behind the first `offset`. Raises as `Collection.search`."""
+def find(collection: Collection, query: Query, vector: Vectors, k: int, offset: int) -> Found:
+    """The k best answers to a query, whose vector (dim,) is given, behind the first `offset`. Raises as
+    `Collection.search`."""
     if k < 1:
         raise QueryError(f"k must be at least 1, not {k}")
     if offset < 0:
         raise QueryError(f"offset must be at least 0, not {offset}")
-    vector = collection.vector(query)
     for _ in range(_LOOKS):
         try:
             return _look(collection, vector, query, k, offset)
