@@ -23,7 +23,7 @@ from nearsight.http import bodies, problems, schemas
 from nearsight.http.guard import Guard
 from nearsight.http.house import House
 from nearsight.http.metrics import Metrics
-from nearsight.http.routes import collections, items, pictures, search, system
+from nearsight.http.routes import collections, items, pictures, progress, search, system, uploads
 from nearsight.http.settings import Settings
 
 _REST_SECONDS = 0.5
@@ -54,7 +54,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
         redirect_slashes=False,
     )
     app.state.house = house
-    for module in (search, collections, items, pictures):
+    for module in (search, collections, items, uploads, pictures, progress):
         app.include_router(module.router)
     app.include_router(system.router)
     app.include_router(system.page)

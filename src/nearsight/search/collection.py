@@ -33,6 +33,7 @@ from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
 from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
+from nearsight.search.sync.progress import noted
 from nearsight.search.together import Together
 from nearsight.search.turns import Turns
 
@@ -171,7 +172,7 @@ class Collection:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
-        return syncing.sync(self, Path(root), options)
+        return noted(self.folder, syncing.sync(self, Path(root), options))
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
@@ -320,10 +321,11 @@ class Collection:
         with self.store.reading() as catalogue:
             return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
 
-    def twins(self, content: bytes) -> list[int]:
-        """Keys of the items whose pictures are these bytes exactly, whatever they are called."""
+    def twins(self, content: bytes = b"", *, sha256: bytes = b"") -> list[int]:
+        """Keys of the items whose pictures are these bytes exactly (or have that hash), whatever they are called."""
+        digest = sha256 or picture_hash(content)
         with self.store.reading() as catalogue:
-            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
+            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", digest)]
 
     def vectors(self, keys: Keys) -> Vectors:
         """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
@@ -352,7 +354,8 @@ class Collection:
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""
         with self.store.reading() as catalogue:
-            return [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+            paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+        return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
