@@ -13,6 +13,7 @@ import typer
 import nearsight
 from nearsight.cli import (
     backup,
+    calibrate,
     check,
     compact,
     compare,
@@ -93,6 +94,7 @@ def options(
 VERBS = {
     "index": index,
     "search": search,
+    "calibrate": calibrate,
     "eval": eval,
     "train": train,
     "reproduce": reproduce,

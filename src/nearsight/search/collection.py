@@ -20,13 +20,16 @@ from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
+from nearsight.search.calibration.fit import calibrate
+from nearsight.search.calibration.scale import Bars, Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.examples import vector_of
+from nearsight.search.examples import weighed
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
 from nearsight.search.folding import ranking
 from nearsight.search.query import Filter, Query, Source
+from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
 from nearsight.search.store.check import Finding
@@ -53,6 +56,7 @@ class Collection:
         self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
         self._search_lock = threading.Lock()
         self._captions = Captions(self)
+        self._calibration = Kept(self.folder, self.fingerprint)
 
     @classmethod
     def create(
@@ -210,18 +214,26 @@ class Collection:
     def search(self, query: Query | Source, k: int = 10) -> list[Match]:
         """The k items most similar to the query, best first; ties by smaller key.
 
-        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). Raises
-        QueryError, PictureError, Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
+        Fewer than k only where fewer items exist, meet the filter, score `min_score`, are so `verdict`, or differ
+        (`fold`). Where the collection is calibrated, each says whether it is chance, likely or sure. Raises QueryError,
+        PictureError, Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
         """
         asked = query if isinstance(query, Query) else Query.like(query)
-        vector = self.vector(asked)
+        vector, length = weighed(self, asked)
+        calibration = self.calibration
+        bars = calibration.bars_of(asked, length) if calibration is not None else Bars(calibrated=False)
+        if asked.verdict is not None:
+            asked = bars.required(asked)
         for _ in range(3):
             best = ranking(self, vector, asked, k)
             found = {item.key: item for item in self.items([key for key, _, _ in best])}
             if len(found) == len(best):
                 break  # else a writer deleted between the two looks: look again
         there = [(found[key], score, folded) for key, score, folded in best if key in found]
-        return [Match(item, score, rank, folded) for rank, (item, score, folded) in enumerate(there, start=1)]
+        return [
+            Match(item, score, rank, folded, bars.verdict(score))
+            for rank, (item, score, folded) in enumerate(there, start=1)
+        ]
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -248,8 +260,19 @@ class Collection:
             return self._searcher.search(self.store.verified(), queries, k, among)
 
     def vector(self, query: Query) -> Vectors:
-        """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
-        return vector_of(self, query)
+        """The query as one unit vector (dim,); see `nearsight.search.examples.weighed`."""
+        return weighed(self, query)[0]
+
+    # what a score means
+
+    def calibrate(self, *, by: str = "auto", seed: int = 0) -> Generator[Event, None, Calibration]:
+        """Fit which score is chance, likely or sure, and keep it; see `nearsight.search.calibration.fit.calibrate`."""
+        return calibrate(self, by=by, seed=seed)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found; None where nobody did, or with another encoder."""
+        return self._calibration.now()
 
     # looking
 
@@ -336,24 +359,7 @@ class Collection:
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
-        snapshot = self.store.snapshot()
-        with self.store.reading() as catalogue:
-            captions = catalogue.one("SELECT sum(json_array_length(captions)) FROM item WHERE captions != '[]'")
-        return {
-            "items": len(snapshot),
-            "dead": int(snapshot.alive.size - len(snapshot)),
-            "segments": len(snapshot.parts),
-            "generation": snapshot.generation,
-            "dim": self.dim,
-            "dtype": self.store.shape.dtype.name,
-            "encoder": self.store.manifest["encoder"],
-            "modalities": list(self.modalities),
-            "captions": captions or 0,
-            "fingerprint": self.fingerprint,
-            "engine": self.engine,
-            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
-            "roots": [str(root) for root in self.roots()],
-        }
+        return stats(self)
 
     # keeping
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
 
-def vector_of(collection: Collection, query: Query) -> Vectors:
-    """(dim,): the weighted sum of the examples' unit vectors, made unit.
+def weighed(collection: Collection, query: Query) -> tuple[Vectors, float]:
+    """(dim,): the weighted sum of the examples' unit vectors, made unit; and how long it was.
 
     Raises QueryError (code ``query/cancelled`` where the examples cancel each other out, ``query/region`` for a box
     outside of its picture, ``query/key``, ``query/vector``), PictureError, EncoderError (code ``encoder/no-text`` where
@@ -28,9 +28,10 @@ def vector_of(collection: Collection, query: Query) -> Vectors:
     total = np.zeros(collection.dim, dtype=np.float64)
     for source, weight in query.examples:
         total += weight * _vector_of(collection, source).astype(np.float64)
-    if float(np.linalg.norm(total)) < 1e-6:
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
         raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
-    return _first(unit(total[None]))
+    return _first(unit(total[None])), length
 
 
 def _vector_of(collection: Collection, source: Source) -> NDArray[np.float32]:

@@ -15,7 +15,10 @@ from PIL import Image
 from nearsight.core.errors import QueryError
 from nearsight.search.filters import Filter
 
-__all__ = ["Box", "Filter", "Query", "Region", "Source", "Text"]
+__all__ = ["VERDICTS", "Box", "Filter", "Query", "Region", "Source", "Text"]
+
+VERDICTS = ("likely", "sure")
+"""What can be asked of an answer's score, where the collection is calibrated."""
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first ones outside."""
@@ -76,15 +79,17 @@ class Query:
     min_score  answers with a lower score are left out; -1 to 1
     fold       answers whose vector has at least this cosine to that of a better answer stand under it, as `folded`,
                and k others are found; above 0, up to 1
+    verdict    ``likely`` or ``sure``: answers that are less so are left out; the collection must be calibrated
 
     ``str(query)`` is its written form, which `parse` reads. Raises QueryError: ``query/weight`` for a weight that is
-    not a finite number, ``query/score``, ``query/fold``.
+    not a finite number, ``query/score``, ``query/fold``, ``query/verdict``.
     """
 
     examples: tuple[tuple[Source, float], ...]
     where: Filter = field(default_factory=Filter)
     min_score: float | None = None
     fold: float | None = None
+    verdict: str | None = None
 
     def __post_init__(self) -> None:
         plain = tuple((Path(source) if isinstance(source, str) else source, w) for source, w in self.examples)
@@ -96,6 +101,8 @@ class Query:
             raise QueryError(f"a score lies between -1 and 1, not at {self.min_score}", code="query/score")
         if self.fold is not None and not 0 < self.fold <= 1:
             raise QueryError(f"fold is a cosine above 0, up to 1, not {self.fold}", code="query/fold", hint="try 0.97")
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            raise QueryError(f"a verdict is {' or '.join(VERDICTS)}, not {self.verdict}", code="query/verdict")
 
     @classmethod
     def like(
@@ -104,12 +111,13 @@ class Query:
         where: Filter | Mapping[str, Any] | None = None,
         min_score: float | None = None,
         fold: float | None = None,
+        verdict: str | None = None,
     ) -> Query:
         """All examples with weight 1. Raises QueryError where there is none."""
         if not examples:
             raise QueryError("a query needs at least one example", code="query/empty")
         given = where if isinstance(where, Filter) else Filter.of(where or {})
-        return cls(tuple((e, 1.0) for e in examples), given, min_score, fold)
+        return cls(tuple((e, 1.0) for e in examples), given, min_score, fold, verdict)
 
     @classmethod
     def words(cls, *texts: str, where: Filter | Mapping[str, Any] | None = None) -> Query:

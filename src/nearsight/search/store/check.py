@@ -18,6 +18,7 @@ from nearsight.core.errors import Damaged, FormatError, NearsightError, NotAColl
 from nearsight.core.events import Step
 from nearsight.encode import encoder as encoders
 from nearsight.search import captions
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue, shown
 from nearsight.search.store.compact import SEGMENT_FILE
@@ -28,7 +29,7 @@ ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "captions", "thumbnails", "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
 }  # fmt: skip
 LEFTOVER = re.compile(r"^\..*\.(tmp|old)$|^\d{12}\.(tmp|index)$")
 """Names that only we give, to files that a crash may leave."""
@@ -40,7 +41,8 @@ class Finding:
 
     code: str
     """``manifest``, ``encoder``, ``catalogue``, ``item``, ``seal``, ``segment``, ``keys``, ``row``, ``dead-row``,
-    ``engine``, ``captions``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and ``dropped``."""
+    ``engine``, ``captions``, ``calibration``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and
+    ``dropped``."""
     what: str
     key: int | None = None
     path: str = ""
@@ -77,6 +79,7 @@ def check(folder: Path) -> Iterator[Step | Finding]:
     if meta is not None:
         yield from _engine(folder, meta)
     yield from _captions(folder)
+    yield from _calibration(folder)
     yield from _foreign(folder)
 
 
@@ -235,6 +238,11 @@ def _captions(folder: Path) -> Iterator[Finding | Step]:
     if problem := captions.flaw(folder):
         yield Finding("captions", problem, path="captions", harmless=True, repair="the next sync makes them again")
     yield Step("check captions", 1, 1)
+
+
+def _calibration(folder: Path) -> Iterator[Finding]:
+    if problem := calibration.flaw(folder):
+        yield Finding("calibration", problem, path=calibration.NAME, harmless=True, repair="nearsight calibrate")
 
 
 def _orphan(name: str) -> Finding:
