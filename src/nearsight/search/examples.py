@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def weighed(collection: Collection, query: Query) -> tuple[Vectors, float]:
-    """(dim,): the weighted sum of the examples' unit vectors, made unit; and how long it was.
+    """(dim,): the weighted sum of the examples' unit vectors, made unit; and how long it was before.
 
     Raises QueryError (code ``query/cancelled`` where the examples cancel each other out, ``query/region`` for a box
     outside of its picture, ``query/key``, ``query/vector``), PictureError, EncoderError (code ``encoder/no-text`` where

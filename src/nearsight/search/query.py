@@ -20,6 +20,9 @@ __all__ = ["VERDICTS", "Box", "Filter", "Query", "Region", "Source", "Text"]
 VERDICTS = ("likely", "sure")
 """What can be asked of an answer's score, where the collection is calibrated."""
 
+PROBE = 5
+"""Good and bad answers, each, from which on a classifier of them ranks better than their means (docs/feedback.md)."""
+
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first ones outside."""
 
@@ -80,9 +83,13 @@ class Query:
     fold       answers whose vector has at least this cosine to that of a better answer stand under it, as `folded`,
                and k others are found; above 0, up to 1
     verdict    ``likely`` or ``sure``: answers that are less so are left out; the collection must be calibrated
+    up, down   keys of items that were judged good and bad answers: the others are ranked by what these say (see
+               `nearsight.search.feedback`); those that are bad are not shown again
+    unjudged   those that are good are not shown again either
 
     ``str(query)`` is its written form, which `parse` reads. Raises QueryError: ``query/weight`` for a weight that is
-    not a finite number, ``query/score``, ``query/fold``, ``query/verdict``.
+    not a finite number, ``query/score``, ``query/fold``, ``query/verdict``, ``query/judged`` for an item that is good
+    and bad.
     """
 
     examples: tuple[tuple[Source, float], ...]
@@ -90,6 +97,9 @@ class Query:
     min_score: float | None = None
     fold: float | None = None
     verdict: str | None = None
+    up: tuple[int, ...] = ()
+    down: tuple[int, ...] = ()
+    unjudged: bool = False
 
     def __post_init__(self) -> None:
         plain = tuple((Path(source) if isinstance(source, str) else source, w) for source, w in self.examples)
@@ -103,6 +113,22 @@ class Query:
             raise QueryError(f"fold is a cosine above 0, up to 1, not {self.fold}", code="query/fold", hint="try 0.97")
         if self.verdict is not None and self.verdict not in VERDICTS:
             raise QueryError(f"a verdict is {' or '.join(VERDICTS)}, not {self.verdict}", code="query/verdict")
+        for name in ("up", "down"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(int(key) for key in getattr(self, name))))
+        if both := sorted({*self.up} & {*self.down}):
+            raise QueryError(f"item {both[0]} is judged good and bad", code="query/judged", hint="say one of them")
+
+    @property
+    def method(self) -> str | None:
+        """How the judgements count: ``rocchio``, from PROBE of each on ``probe``; None where there are none."""
+        if min(len(self.up), len(self.down)) >= PROBE:
+            return "probe"
+        return "rocchio" if self.up or self.down else None
+
+    @property
+    def away(self) -> frozenset[int]:
+        """Keys of the judged items that are not shown again."""
+        return frozenset(self.down + self.up) if self.unjudged else frozenset(self.down)
 
     @classmethod
     def like(

@@ -62,6 +62,11 @@ class Scale:
     items: int
     spacing: float
 
+    @property
+    def bars(self) -> Bars:
+        """The thresholds alone."""
+        return Bars(self.likely.at, self.sure.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -78,16 +83,10 @@ class Calibration:
         """What a score of a query that is one picture (or words) says; None where its scores cannot tell."""
         return self.bars(float(words)).verdict(score)
 
-    def bars(self, words: float, factor: float = 1.0) -> Bars:
-        """The two thresholds of a query of which a share of the weight, 0 to 1, is words; times `factor`."""
-        parts = [(share, scale) for share, scale in ((1 - words, self.pictures), (words, self.words)) if share > 0]
-        if any(scale is None for _, scale in parts):
-            return Bars()
-        known = [(share * factor, scale) for share, scale in parts if scale is not None]
-        return Bars(
-            _sum([(share, scale.likely.at) for share, scale in known]),
-            _sum([(share, scale.sure.at) for share, scale in known]),
-        )
+    def bars(self, words: float) -> Bars:
+        """The thresholds of a query of which a share of the weight, 0 to 1, is words."""
+        parts = [(1 - words, self.pictures), (words, self.words)]
+        return Bars.mixed([(share, scale.bars if scale is not None else Bars()) for share, scale in parts if share > 0])
 
     def bars_of(self, query: Query, length: float) -> Bars:
         """Those of a query whose examples' weighted sum has that length before it is made unit.
@@ -100,7 +99,7 @@ class Calibration:
         total = sum(weight for weight, _ in positive)
         if not total:
             return Bars()
-        return self.bars(sum(weight for weight, words in positive if words) / total, total / length)
+        return Bars.mixed([(total / length, self.bars(sum(w for w, words in positive if words) / total))])
 
     def stale(self, items: int) -> str:
         """Why it should be fitted again, for a collection of so many items; empty where it is good."""
@@ -116,6 +115,13 @@ class Bars:
     likely: float | None = None
     sure: float | None = None
     calibrated: bool = True
+
+    @classmethod
+    def mixed(cls, parts: Sequence[tuple[float, Bars]]) -> Bars:
+        """The sum of thresholds, each times its share; none where one of them is none, or there are none."""
+        likely = [(share, bars.likely) for share, bars in parts]
+        sure = [(share, bars.sure) for share, bars in parts]
+        return cls(_sum(likely), _sum(sure))
 
     def verdict(self, score: float) -> Verdict | None:
         """``chance``, ``likely`` or ``sure``; None where not even `likely` can be told."""
@@ -195,9 +201,5 @@ def _level(told: Mapping[str, Any]) -> Level:
 
 
 def _sum(parts: Sequence[tuple[float, float | None]]) -> float | None:
-    total = 0.0
-    for share, value in parts:
-        if value is None:
-            return None
-        total += share * value
-    return total
+    known = [share * value for share, value in parts if value is not None]
+    return sum(known) if known and len(known) == len(parts) else None
