@@ -33,7 +33,7 @@ def hits(room: Room, matches: Sequence[Match]) -> list[dict[str, Any]]:
         {
             "rank": match.rank,
             "score": match.score,
-            "verdict": None,
+            "verdict": match.verdict,
             "folded": list(match.folded),
             **one,
         }

@@ -64,6 +64,14 @@ class SearchRequest(Asked):
     fold: float | None = Field(
         None, gt=0, le=1, description="Hits at least this similar to a better one stand under it, as `folded`."
     )
+    verdict: Literal["likely", "sure"] | None = Field(
+        None, description="Hits that are less so are left out; the collection must be calibrated."
+    )
+    up: list[Key] = Field(default_factory=list, max_length=1000, description="Items that were judged good answers.")
+    down: list[Key] = Field(
+        default_factory=list, max_length=1000, description="Items that were judged bad answers; they are not shown."
+    )
+    unjudged: bool = Field(False, description="Do not show the good ones again either.")
     captions: bool = Field(False, description="Look for captions instead: each hit has the `caption` that was found.")
 
     @model_validator(mode="after")
@@ -88,6 +96,10 @@ class QueryAnswer(BaseModel):
     filter: str | None
     min_score: float | None
     fold: float | None
+    verdict: Literal["likely", "sure"] | None
+    up: list[Key]
+    down: list[Key]
+    unjudged: bool
 
 
 class ItemAnswer(BaseModel):

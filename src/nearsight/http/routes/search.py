@@ -70,9 +70,9 @@ async def query(request: Request) -> Response:
 def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str, bytes], begun: float) -> Response:
     query = asking.query_of(what, pictures)
     marks = [time.perf_counter()]
-    vector = room.reader.vector(query, room.eyes)
+    aim = room.reader.aim(query, room.eyes)
     marks.append(time.perf_counter())
-    found = room.reader.find(query, what.k + 1, offset=what.offset, vector=vector)
+    found = room.reader.find(query, what.k + 1, offset=what.offset, aim=aim)
     marks.append(time.perf_counter())
     stages = dict(zip(("encode", "search"), (b - a for a, b in pairwise(marks)), strict=True))
     for stage, seconds in stages.items():
@@ -81,8 +81,8 @@ def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str
         "hits": answers.hits(room, found.matches[: what.k]),
         "more": len(found.matches) > what.k,
         "query": str(query),
-        "verdict": None,
-        "method": None,
+        "verdict": found.matches[0].verdict if found.matches else None,
+        "method": query.method,
         "generation": found.generation,
     }
     total = time.perf_counter() - begun

@@ -19,6 +19,7 @@ from nearsight.core.events import Step
 from nearsight.data.images import picture_hash
 from nearsight.encode import encoder as encoders
 from nearsight.search import captions
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue, shown
 from nearsight.search.store.compact import SEGMENT_FILE
@@ -29,7 +30,7 @@ ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "captions", "thumbnails", "uploads", "progress.json", "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", "uploads", "progress.json", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
 }  # fmt: skip
 UPLOADS = "uploads"
 """The folder in a collection for pictures that were given to it, and the root that it is."""
@@ -44,7 +45,8 @@ class Finding:
 
     code: str
     """``manifest``, ``encoder``, ``catalogue``, ``item``, ``seal``, ``segment``, ``keys``, ``row``, ``dead-row``,
-    ``engine``, ``captions``, ``upload``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored``, ``dropped``."""
+    ``engine``, ``captions``, ``calibration``, ``upload``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored``
+    and ``dropped``."""
     what: str
     key: int | None = None
     path: str = ""
@@ -82,6 +84,7 @@ def check(folder: Path) -> Iterator[Step | Finding]:
     if meta is not None:
         yield from _engine(folder, meta)
     yield from _captions(folder)
+    yield from _calibration(folder)
     yield from _foreign(folder)
 
 
@@ -257,6 +260,11 @@ def _captions(folder: Path) -> Iterator[Finding | Step]:
     if problem := captions.flaw(folder):
         yield Finding("captions", problem, path="captions", harmless=True, repair="the next sync makes them again")
     yield Step("check captions", 1, 1)
+
+
+def _calibration(folder: Path) -> Iterator[Finding]:
+    if problem := calibration.flaw(folder):
+        yield Finding("calibration", problem, path=calibration.NAME, harmless=True, repair="nearsight calibrate")
 
 
 def _orphan(name: str) -> Finding:

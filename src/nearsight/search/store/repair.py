@@ -21,6 +21,7 @@ from nearsight.data.images import decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search import captions
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.check import (
@@ -87,6 +88,8 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
         yield from _tidy(store)
         if captions.flaw(folder):
             shutil.rmtree(folder / captions.FOLDER)  # made again from the texts, which the catalogue has
+        if calibration.flaw(folder):
+            (folder / calibration.NAME).unlink()
         # what is lost may still be looked for in its segment: those stay as they are until somebody compacts
         if not counts["lost"] and not counts["left"]:
             compact(store, also=_shabby(store))
