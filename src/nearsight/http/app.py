@@ -36,8 +36,8 @@ _TAKEN_BODIES = (schemas.SearchRequest, schemas.QueryRequest, schemas.ItemChange
 
 
 def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Guard:
-    """An ASGI application that serves these collections, behind its guard; close `house_of` it when done, or run its
-    lifespan.
+    """An ASGI application that serves these collections, behind its guard. Its lifespan lets go of everything;
+    without one, close its `house`.
 
     Raises InputError (no collection given), NotACollection, FormatError, Damaged.
     """
@@ -63,8 +63,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    counted = _Counted(app, house.metrics)
-    return Guard(counted, settings, house.desk_of, lambda code: house.metrics.refused.labels(code).inc())
+    return Guard(_Counted(app, house.metrics), house)
 
 
 class _Api(FastAPI):
