@@ -263,7 +263,7 @@ def _level(
     if place > len(null):
         why = f"{len(null)} unrelated queries are too few to say what only {rate:.0%} of them reach"
         return Level(None, rate, why)
-    at = float(np.nextafter(null[place - 1], np.inf))
+    at = float(np.nextafter(np.float32(null[place - 1]), np.float32(np.inf)))  # scores are float32
     related = seen.related[held]
     found = _share(related[~np.isnan(related)] >= at)
     false = precision = None
