@@ -25,6 +25,7 @@ from nearsight.cli import (
     repair,
     reproduce,
     search,
+    serve,
     show,
     train,
 )
@@ -94,6 +95,7 @@ def options(
 VERBS = {
     "index": index,
     "search": search,
+    "serve": serve,
     "calibrate": calibrate,
     "eval": eval,
     "train": train,

@@ -11,7 +11,7 @@ from nearsight.core.arrays import Vectors
 from nearsight.core.errors import QueryError
 from nearsight.search import feedback
 from nearsight.search.calibration.scale import Bars
-from nearsight.search.examples import weighed
+from nearsight.search.examples import Eyes, weighed
 from nearsight.search.query import Query
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Aim:
     bars: Bars
 
 
-def aim(collection: Collection, query: Query) -> Aim:
+def aim(collection: Collection, query: Query, eyes: Eyes | None = None) -> Aim:
     """The examples as one vector, refined by the answers that were judged.
 
     Scores of a classifier (``query.method == "probe"``) have no verdict: its vector is no picture's. Raises as
@@ -35,7 +35,7 @@ def aim(collection: Collection, query: Query) -> Aim:
     calibration = collection.calibration
     if not query.examples and query.method is None:
         raise QueryError("a query needs at least one example", code="query/empty")
-    vector, length = weighed(collection, query) if query.examples else (None, 1.0)
+    vector, length = weighed(collection, query, eyes) if query.examples else (None, 1.0)
     bars = Bars(calibrated=calibration is not None)
     if calibration is not None and query.examples:
         bars = calibration.bars_of(query, length)

@@ -25,9 +25,10 @@ from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
+from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import by_key, fields, require_fields
+from nearsight.search.listing import by_key, fields, hashes, require_fields
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
@@ -37,6 +38,7 @@ from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
 from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
+from nearsight.search.sync.progress import noted
 from nearsight.search.together import Together
 from nearsight.search.turns import Turns
 
@@ -176,7 +178,7 @@ class Collection:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
-        return syncing.sync(self, Path(root), options)
+        return noted(self.folder, syncing.sync(self, Path(root), options))
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
@@ -281,9 +283,9 @@ class Collection:
             with self._turns.alone():
                 self._searcher.follow(snapshot)
 
-    def aim(self, query: Query) -> Aim:
-        """What a query looks for; see `nearsight.search.aim.aim`."""
-        return aim(self, query)
+    def aim(self, query: Query, eyes: Eyes | None = None) -> Aim:
+        """What a query looks for; see `nearsight.search.aim.aim`. `eyes`: what decodes and encodes its examples."""
+        return aim(self, query, eyes)
 
     def vector(self, query: Query) -> Vectors:
         """The query as one unit vector (dim,)."""
@@ -336,10 +338,11 @@ class Collection:
         with self.store.reading() as catalogue:
             return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
 
-    def twins(self, content: bytes) -> list[int]:
-        """Keys of the items whose pictures are these bytes exactly, whatever they are called."""
+    def twins(self, content: bytes = b"", *, sha256: bytes = b"") -> list[int]:
+        """Keys of the items whose pictures are these bytes exactly (or have that hash), whatever they are called."""
+        digest = sha256 or picture_hash(content)
         with self.store.reading() as catalogue:
-            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
+            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", digest)]
 
     def vectors(self, keys: Keys) -> Vectors:
         """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
@@ -351,9 +354,8 @@ class Collection:
 
     def hashes(self, keys: Keys) -> tuple[str, ...]:
         """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
-        with self.store.reading() as catalogue:
-            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
-        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+        known = hashes(self.store, keys.tolist())
+        return tuple(known.get(key, b"").hex() for key in keys.tolist())
 
     def recall(self, name: str) -> str | None:
         """What `remember` noted under that name."""
@@ -369,7 +371,8 @@ class Collection:
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""
         with self.store.reading() as catalogue:
-            return [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+            paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+        return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""

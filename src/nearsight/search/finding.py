@@ -35,7 +35,7 @@ class _Moved(Exception):
 
 
 def find(collection: Collection, query: Query, aim: Aim, k: int, offset: int) -> Found:
-    """The k best answers to a query, whose `aim` is given, behind the first `offset`. Raises as `Collection.search`."""
+    """The k best answers to a query that looks for `aim`, behind the first `offset`. Raises as `Collection.search`."""
     if k < 1:
         raise QueryError(f"k must be at least 1, not {k}")
     if offset < 0:

@@ -116,6 +116,19 @@ def facets(store: Store, most: int = 50) -> list[Facet]:
     return found
 
 
+def hashes(store: Store, keys: Sequence[int]) -> dict[int, bytes]:
+    """Key -> sha256 of the picture, of those items that came with one."""
+    found: dict[int, bytes] = {}
+    for start in range(0, len(keys), _SOME):
+        some = keys[start : start + _SOME]
+        with store.reading() as catalogue:
+            rows = catalogue.all(
+                f"SELECT key, sha256 FROM item WHERE sha256 IS NOT NULL AND key IN ({','.join('?' * len(some))})", *some
+            )
+        found |= {key: bytes(sha256) for key, sha256 in rows}
+    return found
+
+
 def _found(store: Store, catalogue: Catalogue, keys: list[int]) -> dict[int, Item]:
     rows = catalogue.all(f"SELECT {_ITEM} WHERE item.key IN ({','.join('?' * len(keys))})", *keys)
     return {row[0]: _item(store.folder, row) for row in rows}

@@ -16,6 +16,7 @@ import numpy as np
 from nearsight.core.artefact import MANIFEST, read_artefact, read_manifest
 from nearsight.core.errors import Damaged, FormatError, NearsightError, NotACollection
 from nearsight.core.events import Step
+from nearsight.data.images import picture_hash
 from nearsight.encode import encoder as encoders
 from nearsight.search import captions
 from nearsight.search.calibration import scale as calibration
@@ -29,8 +30,11 @@ ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "captions", "thumbnails", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", "uploads", "progress.json", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
 }  # fmt: skip
+UPLOADS = "uploads"
+"""The folder in a collection for pictures that were given to it, and the root that it is."""
+_UPLOADED = "SELECT key, item.path, sha256 FROM item JOIN root ON root.id=root WHERE root.path=? AND sha256 IS NOT NULL"
 LEFTOVER = re.compile(r"^\..*\.(tmp|old)$|^\d{12}\.(tmp|index)$")
 """Names that only we give, to files that a crash may leave."""
 
@@ -41,8 +45,8 @@ class Finding:
 
     code: str
     """``manifest``, ``encoder``, ``catalogue``, ``item``, ``seal``, ``segment``, ``keys``, ``row``, ``dead-row``,
-    ``engine``, ``captions``, ``calibration``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and
-    ``dropped``."""
+    ``engine``, ``captions``, ``calibration``, ``upload``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored``
+    and ``dropped``."""
     what: str
     key: int | None = None
     path: str = ""
@@ -73,6 +77,7 @@ def check(folder: Path) -> Iterator[Step | Finding]:
         catalogue = None
     try:
         yield from _catalogue(folder, catalogue, meta)
+        yield from _uploads(folder, catalogue)
     finally:
         if catalogue is not None:
             catalogue.close()
@@ -222,6 +227,23 @@ def _block(
     if not bad:
         what = f"{name}, rows {first} to {first + count}: only vectors of deleted items are not as written"
         yield Finding("dead-row", what, path=name, harmless=True, repair=_REPAIR)
+
+
+def _uploads(folder: Path, catalogue: Catalogue | None) -> Iterator[Finding | Step]:
+    """Pictures that were given to the collection itself: there may be no other copy of them."""
+    rows: list[tuple[Any, ...]] = []
+    with suppress(NearsightError):  # the catalogue's damage was found above
+        rows = [] if catalogue is None else catalogue.all(_UPLOADED, UPLOADS.encode())
+    for done, (key, path, sha256) in enumerate(rows, start=1):
+        try:
+            whole = picture_hash((folder / UPLOADS / os.fsdecode(path)).read_bytes()) == bytes(sha256)
+        except OSError:
+            whole = False
+        if not whole:
+            what = f"the uploaded picture of item {key} ({shown(path)}) is missing, or not as it was given"
+            repair = "upload it again; searches do not need it"
+            yield Finding("upload", what, key, f"{UPLOADS}/{shown(path)}", harmless=True, repair=repair)
+        yield Step("check uploads", done, len(rows))
 
 
 def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:

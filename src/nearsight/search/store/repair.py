@@ -195,7 +195,7 @@ class _Source:
         facts: tuple[Any, ...] = (*row[:8], tuple(json.loads(row[8])), json.loads(row[9]))
         record, root = Record(*facts), row[10]
         relative = Path(os.fsdecode(record.path))
-        return record, Path(os.fsdecode(root)) / relative if root is not None else relative
+        return record, self.store.folder / os.fsdecode(root) / relative if root is not None else relative
 
     def vector(self, record: Record, path: Path) -> NDArray[np.float32]:
         """Raises PictureError and EncoderError where there is no way back."""
