@@ -16,6 +16,7 @@ from nearsight.cli import (
     check,
     compact,
     compare,
+    dedup,
     demo,
     eval,
     export,
@@ -93,6 +94,7 @@ def options(
 VERBS = {
     "index": index,
     "search": search,
+    "dedup": dedup,
     "eval": eval,
     "train": train,
     "reproduce": reproduce,

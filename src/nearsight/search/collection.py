@@ -22,6 +22,7 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
+from nearsight.search.duplicates import AT_LEAST, Group, duplicates
 from nearsight.search.examples import vector_of
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
@@ -250,6 +251,12 @@ class Collection:
     def vector(self, query: Query) -> Vectors:
         """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
         return vector_of(self, query)
+
+    def duplicates(
+        self, at_least: float = AT_LEAST, *, keep: str = "largest", look: bool = True
+    ) -> Generator[Event, None, list[Group]]:
+        """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
+        return duplicates(self, at_least, keep=keep, look=look)
 
     # looking
 
