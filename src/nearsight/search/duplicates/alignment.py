@@ -23,8 +23,9 @@ Floats = NDArray[np.float32]
 SAME = 0.75
 """Correlation of detail from which two pictures are one. On photographs: copies cut by a tenth have 0.92 (19 of 20 of
 them), the most similar of different pictures 0.66."""
-_LEVELS = ((8, 6, 0.6), (16, 6, 0.75), (SIDE, 4, 0.85))
-"""Side, steps, and the correlation of grey levels below which a pair falls out."""
+_LEVELS = ((8, 0, 0.3), (8, 6, 0.65), (16, 6, 0.8), (SIDE, 4, 0.85))
+"""Side, steps, and the correlation of grey levels below which a pair falls out. Of photographs cut by a tenth at a
+corner, 99 of 100 have 0.41, 0.80, 0.91 and 0.97 there."""
 _MOST_STEP, _SCALES, _MOST_SHIFT = 0.15, (0.7, 1.4), 0.35
 _OVERLAP = 0.6
 """Of either picture's area."""
@@ -50,19 +51,17 @@ def likeness(first: Signatures, second: Signatures) -> Floats:
     found = np.zeros(len(first), dtype=np.float32)
     left = np.arange(len(first))
     moves = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(first), 1))
-    one, other = (_smooth(picture.luma.astype(np.float32), _FINE) for picture in (first, second))
     for side, steps, least in _LEVELS:
-        moved, score = _align(_shrunk(one[left], side), _shrunk(other[left], side), moves[left], steps)
-        moves[left] = moved
-        left = left[score >= least]
-    if left.size:
-        laid = _lay(one[left], moves[left], SIDE)
-        share = laid.there.mean(axis=(1, 2))
-        overlap = np.minimum(share, share * moves[left, 0] * moves[left, 2])
-        chroma = [picture.chroma[left].astype(np.float32) for picture in (first, second)]
-        fits = (overlap >= _OVERLAP) & (_tint(chroma[0], chroma[1], moves[left]) <= _TINT)
-        detail = [levels - _smooth(levels, _COARSE) for levels in (laid.levels, other[left])]
-        found[left] = np.where(fits, _correlation(detail[0], detail[1], laid.there), 0.0)
+        one, other = (_shrunk(picture.luma[left], side) for picture in (first, second))
+        moves, score = _align(one, other, moves, steps)
+        far = score < least
+        left, moves, one, other = left[~far], moves[~far], one[~far], other[~far]
+    laid = _lay(one, moves, SIDE)
+    share = laid.there.mean(axis=(1, 2))
+    overlap = np.minimum(share, share * moves[:, 0] * moves[:, 2])
+    tint = _tint(*(picture.chroma[left].astype(np.float32) for picture in (first, second)), moves)
+    detail = (levels - _smooth(levels, _COARSE) for levels in (laid.levels, other))
+    found[left] = np.where((overlap >= _OVERLAP) & (tint <= _TINT), _correlation(*detail, laid.there), 0.0)
     return found
 
 
@@ -136,10 +135,13 @@ def _tint(one: Floats, other: Floats, moves: Floats) -> Floats:
     return np.asarray(np.sqrt(squares), dtype=np.float32)
 
 
-def _shrunk(levels: Floats, side: int) -> Floats:
-    """(p, n, n) -> (p, side, side), each the mean of a square."""
-    times = levels.shape[1] // side
-    return levels.reshape(len(levels), side, times, side, times).mean(axis=(2, 4))
+def _shrunk(luma: NDArray[np.uint8], side: int) -> Floats:
+    """(p, n, n) -> (p, side, side), each the mean of a square; at full size a little blurred instead, as what is read
+    between pixels is."""
+    times = SIDE // side
+    if times == 1:
+        return _smooth(luma.astype(np.float32), _FINE)
+    return luma.reshape(len(luma), side, times, side, times).mean(axis=(2, 4), dtype=np.float32)
 
 
 def _smooth(levels: Floats, kernel: tuple[float, ...]) -> Floats:

@@ -25,7 +25,7 @@ Same = Callable[[Rows, Rows], NDArray[np.bool_]]
 """Pairs of rows (p,), (p,) -> (p,) whether they are the same, looked at closely."""
 
 BLOCK = 2048
-_PAIRS = 4096
+_PAIRS = 2048
 """Looked at closely at once."""
 ROUNDING = 1e-6
 """Two copies of one vector may have a cosine of 0.9999999 in float32."""
