@@ -37,16 +37,16 @@ def test_what_is_cut_is_the_same_either_way(scenes: list[Image.Image], box: tupl
     assert (likeness(parts, whole) >= SAME).mean() >= 0.95
 
 
-@pytest.mark.parametrize("change", ["smaller", "squashed", "brighter", "itself"])
-def test_what_is_resized_or_brightened_is_the_same(scenes: list[Image.Image], change: str) -> None:
+@pytest.mark.parametrize("change", ["smaller", "squashed", "darker", "itself"])
+def test_what_is_resized_or_darkened_is_the_same(scenes: list[Image.Image], change: str) -> None:
     done = {
         "smaller": lambda scene: scene.resize((50, 50)),
         "squashed": lambda scene: scene.resize((96, 60)),
-        "brighter": lambda scene: ImageEnhance.Brightness(scene).enhance(0.85),
+        "darker": lambda scene: cut(ImageEnhance.Brightness(scene).enhance(0.4), 0.1, 0.1, 1, 1),
         "itself": lambda scene: scene,
     }[change]
     found = likeness(of(scenes), of([done(scene) for scene in scenes]))
-    assert (found >= SAME).all()
+    assert (found >= SAME).mean() >= 0.9
     if change == "itself":
         np.testing.assert_allclose(found, 1, atol=0.15)
 

@@ -67,6 +67,11 @@ def pairs_of(collection: Collection, groups: list[Group]) -> set[tuple[str, str]
     return {(names[group.keep], names[copy.key]) for group in groups for copy in group.others}
 
 
+def signed(collection: Collection) -> int:
+    """How many signatures lie on disk."""
+    return sum(len(np.load(file)) for file in (collection.folder / FOLDER).glob("shard-*/rows.npy"))
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[tuple[str, str]]]:
     """Drawn scenes, every third one with a copy."""
@@ -165,10 +170,12 @@ def test_reading_only_finds_the_same_and_writes_nothing(scenery: tuple[Collectio
 def test_deleted_items_are_in_no_group(scenery: tuple[Collection, set[tuple[str, str]]]) -> None:
     collection, _ = scenery
     groups, _ = run(collection)
+    before = signed(collection)
     gone = groups[0]
     collection.delete([gone.keep])
     left, _ = run(collection)
     assert left == groups[1:]
+    assert signed(collection) == before - 1, "its signature is gone too"
     name = next(item.path.name for item in collection.items([gone.others[0].key]))
     assert name not in {other for _, other in pairs_of(collection, left)}
 
@@ -183,6 +190,17 @@ def test_pictures_that_are_gone_or_changed_are_named(scenery: tuple[Collection, 
     told = {Path(event.path).name: event.code for event in events if isinstance(event, Skipped)}
     assert told == {first: "picture/vanished", second: "picture/changed"}
     assert pairs_of(collection, groups) == planted_pairs - set(sorted(planted_pairs)[:2])
+
+
+def test_an_item_without_a_picture_is_no_ones_copy(
+    scenery: tuple[Collection, set[tuple[str, str]]],
+) -> None:
+    collection, planted_pairs = scenery
+    key = collection.add(collection.vectors(np.array([1])), [Record(b"a vector")])[0].item()
+    groups, events = run(collection)
+    assert pairs_of(collection, groups) == planted_pairs
+    assert not any(isinstance(event, Skipped) for event in events)
+    assert key in {key for group in run(collection, 0.999, look=False)[0] for key in group.keys}
 
 
 def test_exact_copies_are_found_without_any_look(tmp_path: Path) -> None:
@@ -281,7 +299,9 @@ def test_vectors_without_pictures(external: Callable[..., tuple[Collection, Vect
     with collection:
         near = unit((vectors[:3] + 0.01).astype(np.float32))
         keys = collection.add(near, [Record(f"later-{i}".encode()) for i in range(3)])
-        assert run(collection)[0] == []
+        with pytest.raises(InputError) as caught:
+            run(collection)
+        assert caught.value.code == "duplicates/no-pictures"
         groups, _ = run(collection, 0.99, look=False)
         assert [(group.keep, [copy.key for copy in group.others]) for group in groups] == [
             (key + 1, [keys[key].item()]) for key in range(3)

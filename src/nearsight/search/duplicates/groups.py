@@ -76,7 +76,8 @@ def duplicates(
     and kept in the collection where it is open for writing, also of a run that is closed early.
 
     Yields Step; Skipped for every picture that cannot be looked at any more, of which only exact copies are found;
-    Done. Raises InputError (code ``duplicates/keep``, ``duplicates/at-least``), Damaged, WriteFailed.
+    Done. Raises InputError (code ``duplicates/keep``, ``duplicates/at-least``, ``duplicates/no-pictures``), Damaged,
+    WriteFailed.
     """
     policies = _policies(keep)
     _require_cosine(at_least)
@@ -86,6 +87,7 @@ def duplicates(
     chosen = np.arange(len(contents))
     looks = None
     if look:
+        _require_pictures(collection, contents)
         near_ones = yield from near(lambda rows: snapshot.vectors(places[rows]), len(contents), at_least)
         looks = Looks(collection, contents)
         chosen = yield from looks.sign(np.flatnonzero(near_ones), workers)
@@ -151,6 +153,15 @@ _RANKS: Mapping[str, Callable[[File, int], tuple[int | bytes, ...]]] = {
 def _require_cosine(at_least: float) -> None:
     if not -1 <= at_least <= 1:
         raise InputError(f"a cosine lies between -1 and 1, which {at_least} does not", code="duplicates/at-least")
+
+
+def _require_pictures(collection: Collection, contents: Sequence[Content]) -> None:
+    if contents and not any(content.sha256 for content in contents):
+        raise InputError(
+            f"the vectors of {collection.folder} came without pictures that could be looked at",
+            code="duplicates/no-pictures",
+            hint="let the vectors alone decide: look=False, on the command line --by-vectors",
+        )
 
 
 def _groups(contents: Sequence[Content], best: Sequence[int], order: Rows, found: Led) -> list[Group]:
