@@ -25,6 +25,7 @@ from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
+from nearsight.search.duplicates import AT_LEAST, Group, duplicates
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
@@ -301,6 +302,12 @@ class Collection:
     def calibration(self) -> Calibration | None:
         """What `calibrate` found; None where nobody did, or with another encoder."""
         return self._calibration.now()
+
+    def duplicates(
+        self, at_least: float = AT_LEAST, *, keep: str = "largest", look: bool = True
+    ) -> Generator[Event, None, list[Group]]:
+        """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
+        return duplicates(self, at_least, keep=keep, look=look)
 
     # looking
 
