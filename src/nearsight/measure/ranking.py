@@ -135,7 +135,9 @@ def _order(scores: Scores, keys: Keys, k: int | None) -> Hits:
         packed[rows, places] = _packed(scores[rows, columns], columns)
     packed.sort(axis=1)
     high = (packed >> np.uint64(32)).astype(np.uint32)
-    best = np.where(packed == _EMPTY, np.float32(-np.inf), np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32))
+    best = np.where(
+        packed == _EMPTY, np.float32(-np.inf), np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32)
+    )
     none = np.isneginf(best)
     return Hits(np.where(none, NO_KEY, keys[np.where(none, 0, packed & _LOW).astype(np.int64)]), best)
 
