@@ -66,7 +66,7 @@ def run(
     from nearsight.http.server import serve
     from nearsight.http.settings import Settings
 
-    folders = [places.find(folder) for folder in collections or [None]]
+    folders = [places.find(folder) for folder in collections] if collections else [places.find(None)]
     settings = Settings(host, port, token, tuple(allow_host or ()), read_only)
     serve(folders, settings, lambda url: _tell(url, open_page=not no_open))
 

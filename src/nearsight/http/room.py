@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.arrays import Vectors
 from nearsight.core.errors import InputError, NearsightError, PictureError, ReadOnly
 from nearsight.core.items import Item
 from nearsight.data.images import Isolated, read
+from nearsight.http.copies import Copies
 from nearsight.http.settings import Settings
 from nearsight.search.collection import Collection
 from nearsight.search.examples import Eyes
@@ -41,6 +43,7 @@ class Room:
         self.writable = not settings.read_only and os.access(folder, os.W_OK)
         self.thumbnails = Thumbnails(folder, keep=self.writable)
         self.eyes = _Shared(self.reader, settings, decoder)
+        self.copies = Copies(self.shelf)
         self.state = "not loaded yet"
         self._writer: Collection | None = None
         self._writing = threading.Lock()
@@ -135,6 +138,7 @@ class Room:
         """Let go of everything."""
         with self._writing:
             self._let_go()
+        self.copies.close()
         self.thumbnails.close()
         self.reader.close()
         self.shelf.close()
@@ -147,8 +151,10 @@ class _Shared(Eyes):
         super().__init__(collection)
         self._decoder = decoder
         self._limits = settings.picture
-        self._words = Together(lambda texts: list(collection.encoder.encode_texts(texts)))
-        self._pictures = Together(lambda prepared: list(collection.encoder.encode_prepared(prepared)))
+        self._words: Together[str, Vectors] = Together(lambda texts: list(collection.encoder.encode_texts(texts)))
+        self._pictures: Together[NDArray[Any], Vectors] = Together(
+            lambda prepared: list(collection.encoder.encode_prepared(prepared))
+        )
 
     def decode(self, content: bytes, side: int) -> Image.Image:
         return self._decoder.decode(content, limits=self._limits, side=side)

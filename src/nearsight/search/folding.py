@@ -44,8 +44,8 @@ def ranking(look: Look, query: Query, k: int, limit: int) -> tuple[list[tuple[in
             return [(key, score, ()) for key, score in best], snapshot.generation
         groups = folded(snapshot.vectors(snapshot.rows_of(keys)), query.fold, k + 1)
         if len(groups) > k or ended:
-            best = [(int(keys[g[0]]), float(scores[g[0]]), tuple(keys[g[1:]].tolist())) for g in groups[:k]]
-            return best, snapshot.generation
+            led = [(int(keys[g[0]]), float(scores[g[0]]), tuple(keys[g[1:]].tolist())) for g in groups[:k]]
+            return led, snapshot.generation
         fetch *= _MORE
 
 
