@@ -12,7 +12,7 @@ from nearsight.core.arrays import NO_KEY
 from nearsight.core.errors import InputError
 from nearsight.core.events import Done, Event, outcome
 from nearsight.search.duplicates.contents import Content, File, contents_of
-from nearsight.search.duplicates.join import ROUNDING, Led, Rows, led, near
+from nearsight.search.duplicates.join import ROUNDING, Led, Places, Rows, led, near
 from nearsight.search.duplicates.looking import Looks
 from nearsight.search.query import Query
 
@@ -88,7 +88,7 @@ def duplicates(
     looks = None
     if look:
         _require_pictures(collection, contents)
-        near_ones = yield from near(lambda rows: snapshot.vectors(places[rows]), len(contents), at_least)
+        near_ones = yield from near(Rows(lambda rows: snapshot.vectors(places[rows]), len(contents)), at_least)
         looks = Looks(collection, contents)
         chosen = yield from looks.sign(np.flatnonzero(near_ones), workers)
 
@@ -99,7 +99,7 @@ def duplicates(
     best = [min(content.files, key=lambda file: rank(row, file)) for row, content in enumerate(contents)]
     order = np.array(sorted(chosen.tolist(), key=lambda row: rank(row, best[row])), dtype=np.int64)
     same = looks.same(order) if looks else None
-    found = yield from led(lambda rows: snapshot.vectors(places[order[rows]]), order.size, at_least, same)
+    found = yield from led(Rows(lambda rows: snapshot.vectors(places[order[rows]]), order.size), at_least, same)
     groups = _groups(contents, [file.key for file in best], order, found)
     yield Done("duplicates", {"groups": len(groups), "others": sum(len(group.others) for group in groups)})
     return groups
@@ -164,7 +164,7 @@ def _require_pictures(collection: Collection, contents: Sequence[Content]) -> No
         )
 
 
-def _groups(contents: Sequence[Content], best: Sequence[int], order: Rows, found: Led) -> list[Group]:
+def _groups(contents: Sequence[Content], best: Sequence[int], order: Places, found: Led) -> list[Group]:
     """Those that are led, under their leaders, with the exact copies of all."""
     led_by: dict[int, list[tuple[int, float]]] = {
         row: [] for row, content in enumerate(contents) if len(content.files) > 1
