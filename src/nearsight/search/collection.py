@@ -22,7 +22,7 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.duplicates import AT_LEAST, Group, duplicates
+from nearsight.search.duplicates import Group, duplicates
 from nearsight.search.examples import vector_of
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
@@ -253,7 +253,7 @@ class Collection:
         return vector_of(self, query)
 
     def duplicates(
-        self, at_least: float = AT_LEAST, *, keep: str = "largest", look: bool = True
+        self, at_least: float | None = None, *, keep: str = "largest", look: bool = True
     ) -> Generator[Event, None, list[Group]]:
         """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
         return duplicates(self, at_least, keep=keep, look=look)

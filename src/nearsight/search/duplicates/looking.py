@@ -53,7 +53,7 @@ class Looks:
                 living = {sha256 for (sha256,) in catalogue.all("SELECT DISTINCT sha256 FROM item")}
             self._shelf.tidy(living)
             self._find()
-        return rows[self._places[rows, 0] >= 0]
+        return np.asarray(rows[self._places[rows, 0] >= 0])
 
     def pixels(self, row: int) -> int:
         """Of the picture in a row; 0 where nobody has looked at it."""
