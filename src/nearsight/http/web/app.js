@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import { call, Problem } from "./api.js";
 import * as compare from "./compare.js";
-import { button, byId, el, many } from "./dom.js";
+import { button, byId, count, el, many } from "./dom.js";
 import * as drop from "./drop.js";
 import * as duplicates from "./duplicates.js";
 import * as feedback from "./feedback.js";
@@ -32,12 +32,12 @@ function frame() {
   const collection = current();
   const select = el(
     "select", { "aria-label": "Collection", onchange: (event) => go({ collection: event.target.value, examples: state.examples.filter((one) => one.key === undefined), where: {}, also: null, up: [], down: [], open: null, compare: null, captions: false }) },
-    collections.map((one) => el("option", { value: one.name, selected: one === collection }, `${one.name} (${many(one.items, "picture")})`)),
+    collections.map((one) => el("option", { value: one.name, selected: one === collection }, `${one.name} · ${count(one.items)}`)),
   );
   byId("collections").replaceChildren(collections.length > 1 ? select : el("p", {}, el("strong", {}, collection?.name ?? ""), el("span", { class: "soft" }, collection ? many(collection.items, "picture") : "")));
   const there = state.view === "duplicates";
   byId("tools").replaceChildren(
-    button({ sign: "filter", text: filters.held() ? `Filters (${filters.held()})` : "Filters", kind: "plain narrow-only", onclick: () => filters.sheet(collection) }),
+    narrowing(collection),
     collection?.writable ? button({ sign: "upload", text: "Add pictures", label: "Add pictures", kind: "plain folds", onclick: () => upload.choose(collection) }) : "",
     button({ sign: "copies", text: "Duplicates", label: "Near-duplicates", kind: "plain folds", "aria-pressed": String(there), onclick: () => go({ view: there ? "pictures" : "duplicates" }) }),
     theme(),
@@ -47,6 +47,14 @@ function frame() {
   query.draw(collection);
   const about = state.examples.find((one) => one.text !== undefined)?.text;
   document.title = [about, collection?.name, "nearsight"].filter(Boolean).join(" · ");
+}
+
+/** On a phone: the button of the filters, with how many hold. */
+function narrowing(collection) {
+  const n = filters.held();
+  const node = button({ sign: "filter", label: n ? `Filters, ${n} hold` : "Filters", kind: "plain narrow-only", onclick: () => filters.sheet(collection) });
+  if (n) node.append(el("span", { class: "badge", "aria-hidden": "true" }, String(n)));
+  return node;
 }
 
 /** Light, dark, or as the system has it. */
@@ -76,8 +84,9 @@ function show() {
   if (!collection) {
     return notices.nothing("picture", "No collection", "Start the server with one: nearsight serve photos.ns");
   }
-  if (state.view === "duplicates") return duplicates.refresh(collection, changed);
+  results.leave();
   duplicates.leave();
+  if (state.view === "duplicates") return duplicates.refresh(collection, changed);
   return results.refresh(collection);
 }
 

@@ -33,7 +33,7 @@ async function draw(collection, keys) {
     ]);
     for (const [at, item] of [first, second].entries()) sides[at].querySelector("figcaption").replaceChildren(...caption(item));
     const [hit] = page.hits;
-    near.replaceChildren(...(hit ? ["Their likeness: ", verdict(hit)] : ["Their likeness is not known."]));
+    near.replaceChildren(...(hit ? ["Similarity ", verdict(hit)] : ["How similar they are is not known."]));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     near.textContent = `${error.message} ${error.hint}`;

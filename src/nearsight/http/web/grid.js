@@ -35,10 +35,11 @@ export const settled = () => room()?.setAttribute("aria-busy", "false");
 /** Add hits to the grid, without those that it has; how many were new. */
 export function append(collection, hits, total = null) {
   const grid = room();
+  const better = ["sure", "likely"].includes([...seen.values(), ...hits][0]?.verdict);
   let added = 0;
   for (const hit of hits) {
     if (seen.has(hit.key)) continue;
-    if (hit.verdict === "chance" && !grid.querySelector(".divider") && grid.querySelector(".tile")) {
+    if (hit.verdict === "chance" && better && !grid.querySelector(".divider")) {
       grid.append(el("p", { class: "divider" }, "From here on no better than chance"));
     }
     seen.set(hit.key, hit);

@@ -13,7 +13,7 @@ let shown = ""; // what the box held when it was last set from the state
 export function build(current) {
   input = el("input", {
     type: "search", id: "words", name: "words", enterkeyhint: "search", spellcheck: "false", autocapitalize: "off",
-    "aria-label": "Words, or a written query", "aria-describedby": "mistake", placeholder: "Search by words, or drop a picture",
+    "aria-label": "Words, or a written query", "aria-describedby": "mistake",
   });
   chooser = el("input", { type: "file", accept: "image/*", class: "sr", tabindex: "-1", "aria-hidden": "true", onchange: () => chosen(chooser.files) });
   mistake = el("div", { class: "mistake", id: "mistake", role: "alert", hidden: true });
@@ -64,6 +64,7 @@ async function submit(collection) {
   try {
     const read = await call("POST", "query", { json: { collection: collection?.name, query: said } });
     const panel = read.where ? forPanel(read.where) : {};
+    input.value = shown = words(read.examples);
     fresh({
       examples: [...read.examples, ...others],
       where: panel ? { ...state.where, ...panel } : state.where,
@@ -99,7 +100,7 @@ export async function draw(collection) {
   mistake.hidden = true;
   byId("clear").hidden = browsing(state) && !state.also;
   const reads = collection?.modalities.includes("text");
-  input.placeholder = reads ? "Search by words, or drop a picture" : "Drop, paste or choose a picture";
+  input.placeholder = reads ? "Search by words or a picture" : "Search by a picture";
   const chips = await Promise.all(state.examples.map((one, at) => chip(collection, one, at)));
   const filters = Object.entries(state.where).map(([field, said]) =>
     narrowing(test(field, said), () => go({ where: Object.fromEntries(Object.entries(state.where).filter(([name]) => name !== field)) })),
@@ -107,7 +108,7 @@ export async function draw(collection) {
   if (state.also) filters.push(narrowing(state.also.filter, () => go({ also: null })));
   if (state.atLeast !== null) filters.push(narrowing(`score from ${state.atLeast}`, () => go({ atLeast: null })));
   byId("recipe").replaceChildren(...chips, ...filters);
-  byId("recipe").hidden = !chips.length && !filters.length;
+  byId("recipe").hidden = state.view === "duplicates" || (!chips.length && !filters.length);
 }
 
 function changed(at, change) {

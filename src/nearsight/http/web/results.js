@@ -18,12 +18,18 @@ let eye;
 /** What was found last: the answer's `method`, `took_ms`, `generation`. */
 export let answered = {};
 
+/** Give up what is under way: something else is to be shown. */
+export function leave() {
+  running.abort();
+  eye?.disconnect();
+  next = null;
+}
+
 /** Show what the state asks for. */
 export async function refresh(collection) {
-  running.abort();
+  leave();
   running = new AbortController();
   const { signal } = running;
-  next = null;
   byId("end").replaceChildren();
   const waiting = setTimeout(() => (skeletons(), line("Searching …")), 150);
   try {
@@ -56,6 +62,7 @@ async function browse(collection, signal) {
   line(many(page.total, "picture"));
   begin("Pictures of the collection");
   const shown = (got) => {
+    if (signal.aborted) return;
     append(collection, got.items, got.total);
     offset += got.items.length;
     settle(offset < got.total && got.items.length ? async () => shown(await fetched()) : null);
@@ -104,6 +111,7 @@ async function find(collection, signal) {
   begin(state.captions ? "Captions" : "Answers");
   if (state.captions) byId("results").firstChild.classList.add("captions");
   const shown = (got) => {
+    if (signal.aborted) return;
     const added = append(collection, got.hits);
     offset += got.hits.length;
     settle(got.more && added && offset < DEEPEST ? async () => shown(await fetched()) : null);

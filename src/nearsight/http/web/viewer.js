@@ -5,10 +5,10 @@ import { call, picture, Problem, search, thumbnail } from "./api.js";
 import { button, confirmed, el, head, icon, modal, toast } from "./dom.js";
 import { keys, remove, seen, tileOf, titleOf, verdict } from "./grid.js";
 import { find } from "./pictures.js";
-import { add } from "./query.js";
+import { add, fresh } from "./query.js";
 import { pixels, region } from "./region.js";
 import { ahead } from "./results.js";
-import { back, state } from "./state.js";
+import { back, browsing, state } from "./state.js";
 
 let node = null;
 let shown = null; // key or name of a given picture
@@ -91,16 +91,17 @@ function scene(url, small, title, source, { width, height } = {}) {
     frame.classList.add("loading");
   }
   const searching = button({ sign: "search", text: "Search this region", kind: "primary", onclick: () => findBy(source()) });
+  const adding = button({ sign: "plus", text: "Add it to the search", kind: "on-dark", onclick: () => findBy(source(), add) });
   const bar = el("div", { class: "region-bar" }, el("p", {}, "Drag a box to search by that part"),
     button({ sign: "frame", text: "Draw a region", kind: "on-dark", onclick: () => (drawn.show([0.25, 0.25, 0.75, 0.75]), drawn.focus()) }));
-  const findBy = (example) => {
+  const findBy = (example, how = (one) => fresh({ examples: [one] })) => {
     const size = [width ?? image.naturalWidth, height ?? image.naturalHeight];
-    add({ ...example, box: pixels(box, ...size), weight: 1 });
+    how({ ...example, box: pixels(box, ...size), weight: 1 });
   };
   const drawn = region(frame, (next) => {
     box = next;
     bar.classList.toggle("ready", Boolean(box));
-    if (box) bar.replaceChildren(searching, button({ text: "Remove it", kind: "on-dark", onclick: () => drawn.show(null) }));
+    if (box) bar.replaceChildren(searching, browsing(state) ? "" : adding, button({ sign: "close", label: "Remove the region", kind: "on-dark", onclick: () => drawn.show(null) }));
     else bar.replaceChildren(...resting);
   });
   const resting = [...bar.children];
@@ -141,7 +142,7 @@ function facts(collection, item, changed) {
     el("section", {}, el("h3", {}, "Details"), el("dl", {}, told)),
     item.folded?.length ? el("section", {}, el("h3", {}, "Nearly the same"), strip(collection, item.folded)) : null,
     el(
-      "div", { class: "acts end" },
+      "div", { class: "acts last" },
       el("a", { class: "button plain", href: picture(collection.name, item.key), target: "_blank", rel: "noopener" }, icon("out"), el("span", {}, "Open the file")),
       collection.writable ? button({ sign: "trash", text: "Delete", kind: "danger-quiet", onclick: () => gone(collection, item, changed) }) : null,
     ),
