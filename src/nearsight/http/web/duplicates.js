@@ -118,7 +118,7 @@ function card(collection, group, changed) {
   mark();
   const remove = async () => {
     const others = group.keys.filter((key) => key !== keep);
-    if (!(await confirmed(`Delete ${many(others.length, "copy", "copies")}?`, `Item ${keep} stays. The others leave the collection; this cannot be taken back.`, "Delete"))) return;
+    if (!(await confirmed(`Delete ${many(others.length, "copy", "copies")}?`, `Item ${keep} stays. The others leave the collection. In a folder that was indexed their files stay; pictures that were added here are gone for good.`, "Delete"))) return;
     try {
       for (const key of others) {
         await call("DELETE", `items/${key}`, { query: { collection: collection.name } });

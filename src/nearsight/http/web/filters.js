@@ -4,7 +4,9 @@ import { button, byId, count, el, head, modal } from "./dom.js";
 import { browsing, go, state } from "./state.js";
 
 const FOLD = 0.97;
-const SHORT = 8;
+const SHORT = 8; // values of a field before "more"
+const OPEN = 3; // fields that are open at first
+const folded = new Map(); // field -> whether somebody closed or opened it
 const opened = new Set(); // fields whose whole list of values is shown
 const sought = new Map(); // field -> what is typed to find a value
 
@@ -32,7 +34,7 @@ function content(collection, where) {
   return [
     searching && !state.captions ? answers(collection, where) : null,
     searching && collection.captions && collection.modalities.includes("text") ? kinds(where) : null,
-    ...fields.map((field) => (field.kind === "number" ? range(field, where) : values(field, where))),
+    ...fields.map((field, at) => section(field, where, folded.get(field.name) ?? (at < OPEN || field.name in state.where))),
     held() ? button({ text: "Clear all", kind: "link", onclick: () => go({ where: {}, also: null, verdict: null, fold: null }) }) : null,
   ].filter(Boolean);
 }
@@ -72,6 +74,16 @@ function narrow(field, said) {
   go({ where });
 }
 
+/** A field with its name to fold it by. */
+function section(field, where, open) {
+  const node = el(
+    "details", { class: "field", open, data: { field: field.name } },
+    el("summary", {}, el("h3", {}, field.name.replaceAll("_", " "))), field.kind === "number" ? range(field, where) : values(field, where),
+  );
+  node.addEventListener("toggle", () => node.open !== open && folded.set(field.name, node.open));
+  return node;
+}
+
 function values(field, where) {
   const chosen = state.where[field.name]?.in ?? [];
   const text = sought.get(field.name) ?? "";
@@ -97,7 +109,7 @@ function values(field, where) {
       })
     : null;
   return el(
-    "section", { class: "field", data: { field: field.name } }, el("h3", {}, field.name), seek,
+    "div", { class: "body" }, seek,
     el("div", { class: "values", role: "group", "aria-label": field.name }, list),
     short ? button({ text: `${count(found.length - visible.length)} more`, kind: "link", onclick: () => (opened.add(field.name), redraw(field, where)) }) : null,
     field.more && !short ? el("p", { class: "soft" }, `The ${count(field.values.length)} commonest. Others can be written: … | ${field.name} = value`) : null,
@@ -108,7 +120,7 @@ function values(field, where) {
 function redraw(field, where) {
   const held = document.activeElement?.id;
   const old = [...document.querySelectorAll(`.${where === "side" ? "side" : "sheet-body"} .field`)].find((one) => one.dataset.field === field.name);
-  old?.replaceWith(values(field, where));
+  old?.querySelector(".body").replaceWith(values(field, where));
   if (held) document.getElementById(held)?.focus();
 }
 
@@ -148,5 +160,5 @@ function range(field, where) {
   }
   track.append(from, to);
   fill(low, high);
-  return el("section", { class: "field", data: { field: field.name } }, el("h3", {}, field.name), track, el("div", { class: "ends" }, least, el("span", {}, "to"), most));
+  return el("div", { class: "body" }, track, el("div", { class: "ends" }, least, el("span", {}, "to"), most));
 }

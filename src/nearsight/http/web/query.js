@@ -71,6 +71,9 @@ async function submit(collection) {
       also: panel ? state.also : { where: read.where, filter: read.filter },
       atLeast: read.min_score ?? null,
       fold: read.fold ?? state.fold,
+      verdict: read.verdict ?? state.verdict,
+      up: read.up ?? [],
+      down: read.down ?? [],
     });
   } catch (error) {
     if (!(error instanceof Problem)) throw error;

@@ -85,7 +85,9 @@ function empty(collection, where) {
 export async function requested(collection) {
   const { examples, pictures } = await asked(state.examples);
   const where = filterOf(state);
-  const request = { collection: collection.name, examples, up: state.up, down: state.down };
+  const request = { collection: collection.name, examples };
+  if (state.up.length) request.up = state.up;
+  if (state.down.length) request.down = state.down;
   if (where) request.where = where;
   if (state.atLeast !== null) request.min_score = state.atLeast;
   if (state.verdict) request.verdict = state.verdict;
@@ -96,7 +98,7 @@ export async function requested(collection) {
 
 async function find(collection, signal) {
   const { request, pictures } = await requested(collection);
-  if (!request.examples.length && !request.up.length && !request.down.length) {
+  if (!request.examples.length && !state.up.length && !state.down.length) {
     notice(null);
     line("");
     return nothing("picture", "That picture is not in this browser", "A link holds the search, not a picture that was dropped. Drop it here again.",

@@ -206,7 +206,7 @@ function label(collection, item, changed) {
 }
 
 async function gone(collection, item, changed) {
-  const yes = await confirmed("Delete this picture?", `${item.name ?? `Item ${item.key}`} leaves the collection and is found no more. This cannot be taken back.`, "Delete");
+  const yes = await confirmed("Delete this picture?", `${item.name ?? `Item ${item.key}`} leaves the collection. In a folder that was indexed its file stays, and the next nearsight index finds it again; a picture that was added here is gone for good.`, "Delete");
   if (!yes) return;
   try {
     await call("DELETE", `items/${item.key}`, { query: { collection: collection.name } });
