@@ -24,6 +24,7 @@ from nearsight.cli import (
     repair,
     reproduce,
     search,
+    serve,
     show,
     train,
 )
@@ -93,6 +94,7 @@ def options(
 VERBS = {
     "index": index,
     "search": search,
+    "serve": serve,
     "eval": eval,
     "train": train,
     "reproduce": reproduce,

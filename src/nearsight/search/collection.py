@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -22,21 +20,21 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.examples import vector_of
+from nearsight.search.examples import Eyes, vector_of
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
-from nearsight.search.folding import ranking
+from nearsight.search.finding import Found, find
+from nearsight.search.listing import by_key, hashes
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
 from nearsight.search.store.check import Finding
 from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
+from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
-
-_ITEM = (
-    "item.key, root.path, item.path, item.label, item.captions, item.fields FROM item LEFT JOIN root ON root.id=root"
-)
+from nearsight.search.together import Together
+from nearsight.search.turns import Turns
 
 
 class Collection:
@@ -51,7 +49,8 @@ class Collection:
         self.engine: str = store.manifest["engine"]
         self._encoder = encoder
         self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
-        self._search_lock = threading.Lock()
+        self._turns = Turns()
+        self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
 
     @classmethod
@@ -202,26 +201,27 @@ class Collection:
 
     def build_engine(self) -> bool:
         """Bring the engine's saved index up to date; True where there was something to do."""
-        with self._search_lock:
-            return self._searcher.save(self.store.verified())
+        while True:
+            snapshot = self.store.verified()
+            with self._turns.alone():
+                if self._searcher.follow(snapshot):
+                    return self._searcher.save(snapshot)
 
     # finding
 
-    def search(self, query: Query | Source, k: int = 10) -> list[Match]:
-        """The k items most similar to the query, best first; ties by smaller key.
+    def search(self, query: Query | Source, k: int = 10, *, offset: int = 0) -> list[Match]:
+        """The k items most similar to the query, best first, behind the first `offset`; ties by smaller key.
 
-        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). Raises
-        QueryError, PictureError, Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
+        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). All of them
+        are from one generation, whatever is written meanwhile. Raises QueryError, PictureError, Damaged, and
+        EncoderError for words: code ``encoder/no-text``, ``text/empty``.
         """
+        return list(self.find(query, k, offset=offset).matches)
+
+    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0, vector: Vectors | None = None) -> Found:
+        """As `search`, with the generation that the answer is from. `vector`: that of the query, if it is known."""
         asked = query if isinstance(query, Query) else Query.like(query)
-        vector = self.vector(asked)
-        for _ in range(3):
-            best = ranking(self, vector, asked, k)
-            found = {item.key: item for item in self.items([key for key, _, _ in best])}
-            if len(found) == len(best):
-                break  # else a writer deleted between the two looks: look again
-        there = [(found[key], score, folded) for key, score, folded in best if key in found]
-        return [Match(item, score, rank, folded) for rank, (item, score, folded) in enumerate(there, start=1)]
+        return find(self, asked, self.vector(asked) if vector is None else vector, k, offset)
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -242,25 +242,51 @@ class Collection:
 
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
-        queries = require_unit(queries, self.dim)
         among = self.keys(where) if where and where.conditions else None
-        with self._search_lock:
-            return self._searcher.search(self.store.verified(), queries, k, among)
+        return self._searched(require_unit(queries, self.dim), k, among)[0]
 
-    def vector(self, query: Query) -> Vectors:
+    def candidates(self, vector: Vectors, k: int, among: Keys | None, *, alone: bool = False) -> tuple[Hits, Snapshot]:
+        """One unit query (dim,) -> Hits (1, k) and the snapshot they are from.
+
+        What threads ask at the same time without `among` is one call of the engine, except `alone`.
+        """
+        if alone or among is not None:
+            return self._searched(require_unit(vector[None], self.dim), k, among)
+        return self._together((vector, k))
+
+    def _search(self, asked: list[tuple[Vectors, int]]) -> list[tuple[Hits, Snapshot]]:
+        most = max(k for _, k in asked)
+        hits, snapshot = self._searched(require_unit(np.stack([v for v, _ in asked]), self.dim), most, None)
+        rows = [Hits(hits.keys[i : i + 1], hits.scores[i : i + 1]) for i in range(len(asked))]
+        return [(row.first(k), snapshot) for row, (_, k) in zip(rows, asked, strict=True)]
+
+    def _searched(self, queries: Vectors, k: int, among: Keys | None) -> tuple[Hits, Snapshot]:
+        while True:
+            snapshot = self.store.verified()
+            with self._turns.shared():
+                if self._searcher.stands_at(snapshot):
+                    return self._searcher.search(snapshot, queries, k, among), snapshot
+            with self._turns.alone():
+                self._searcher.follow(snapshot)
+
+    def vector(self, query: Query, eyes: Eyes | None = None) -> Vectors:
         """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
-        return vector_of(self, query)
+        return vector_of(self, query, eyes)
 
     # looking
 
     def keys(self, where: Filter | None = None) -> Keys:
         """Keys (n,) of the items that meet a filter, sorted. Raises QueryError for a field that no item has."""
-        clause, values = (where or Filter()).sql()
-        with self.store.reading() as catalogue:
+        return self.admitted(where or Filter())[0]
+
+    def admitted(self, where: Filter) -> tuple[Keys, int]:
+        """As `keys`, with the generation in which they meet the filter."""
+        clause, values = where.sql()
+        with self.store.reading() as catalogue, catalogue.view():
             rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
-            if where and (not rows or where.nested):  # an alternative may hide a field that is misspelt
+            if where.conditions and (not rows or where.nested):  # an alternative may hide a field that is misspelt
                 self._require_fields(where)
-        return np.array([row[0] for row in rows], dtype=np.int64)
+            return np.array([row[0] for row in rows], dtype=np.int64), catalogue.generation
 
     def _require_fields(self, where: Filter) -> None:
         with self.store.reading() as catalogue:
@@ -281,12 +307,7 @@ class Collection:
         """Items by key (in that order, unknown ones left out), or all that meet a filter, by rising key."""
         if keys is None:
             keys = self.keys(where).tolist()
-        for start in range(0, len(keys), 500):
-            some = [int(k) for k in keys[start : start + 500]]
-            with self.store.reading() as catalogue:
-                rows = catalogue.all(f"SELECT {_ITEM} WHERE item.key IN ({','.join('?' * len(some))})", *some)
-            found = {row[0]: _item(row) for row in rows}
-            yield from (found[key] for key in some if key in found)
+        yield from by_key(self.store, keys)
 
     def item(self, key: int) -> Item:
         """One item. Raises InputError (code ``item/unknown``)."""
@@ -314,9 +335,8 @@ class Collection:
 
     def hashes(self, keys: Keys) -> tuple[str, ...]:
         """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
-        with self.store.reading() as catalogue:
-            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
-        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+        known = hashes(self.store, keys.tolist())
+        return tuple(known.get(key, b"").hex() for key in keys.tolist())
 
     def recall(self, name: str) -> str | None:
         """What `remember` noted under that name."""
@@ -373,10 +393,3 @@ class Collection:
     def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) -> Iterator[Event | Finding]:
         """Mend a collection that may be too damaged to open; see `nearsight.search.store.repair.repair`."""
         return repair(folder, encoder=encoder, drop=drop)
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    key, root, path, label, captions, fields = row
-    relative = Path(os.fsdecode(bytes(path)))
-    whole = Path(os.fsdecode(bytes(root))) / relative if root is not None else relative
-    return Item(key, whole, label, None, tuple(json.loads(captions)), json.loads(fields))

@@ -10,10 +10,21 @@
 Whatever cannot be used raises `nearsight.core.errors.PictureError` with a code ``picture/REASON`` out of `REASONS`.
 """
 
-from nearsight.data.images.decoding import decode, thumbnail
+from nearsight.data.images.decoding import decode, decode_sized, thumbnail
 from nearsight.data.images.files import picture_hash, read
 from nearsight.data.images.folders import Found, walk
 from nearsight.data.images.isolated import Isolated
 from nearsight.data.images.limits import REASONS, Limits
 
-__all__ = ["REASONS", "Found", "Isolated", "Limits", "decode", "picture_hash", "read", "thumbnail", "walk"]
+__all__ = [
+    "REASONS",
+    "Found",
+    "Isolated",
+    "Limits",
+    "decode",
+    "decode_sized",
+    "picture_hash",
+    "read",
+    "thumbnail",
+    "walk",
+]

@@ -32,6 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def decode(data: bytes, *, limits: Limits = Limits(), side: int = 0) -> Image.Image:  # noqa: B008 (frozen)
@@ -43,6 +44,16 @@ def decode(data: bytes, *, limits: Limits = Limits(), side: int = 0) -> Image.Im
     Thread-safe; changes none of Pillow's settings and issues no warnings. Raises PictureError and nothing else; its
     ``reason`` is one of `nearsight.data.images.REASONS`.
     """
+    return decode_sized(data, limits=limits, side=side)[0]
+
+
+def decode_sized(
+    data: bytes,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    side: int = 0,
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `decode`, with the width and height that the upright picture has at its full size."""
     if len(data) > limits.max_bytes:
         raise refusal("too-many-bytes", f"{len(data):,}; at most {limits.max_bytes:,}")
     try:
@@ -58,20 +69,20 @@ def decode(data: bytes, *, limits: Limits = Limits(), side: int = 0) -> Image.Im
         raise refusal("truncated" if "truncated" in words.lower() else "damaged", words) from error
 
 
-def _decode(data: bytes, limits: Limits, side: int) -> Image.Image:
+def _decode(data: bytes, limits: Limits, side: int) -> tuple[Image.Image, tuple[int, int]]:
     form = identify(data[:HEAD])
     if form is None:
         raise refusal("not-a-picture" if data else "empty")
     if form not in READ:
         raise refusal("format", form)
-    picture, bare = _heif(data, limits) if form == "HEIF" else _open(form, data, limits, side)
+    picture, bare, (width, height) = _heif(data, limits) if form == "HEIF" else _open(form, data, limits, side)
     rgb = to_rgb(picture, bare.profile)
     if bare.turn in _TURNS:
         rgb = rgb.transpose(_TURNS[bare.turn])
     # The same pixels without the reader behind them, which may hold the file and a decoder's memory.
     plain = rgb._new(rgb.im)
     plain.info.clear()
-    return plain
+    return plain, (height, width) if bare.turn in _ON_ITS_SIDE else (width, height)
 
 
 class _Whole(io.BytesIO):
@@ -96,8 +107,8 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         super().load_prepare()
 
 
-def _open(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Image, Bare]:
-    """The picture, loaded, and what came with it.
+def _open(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Image, Bare, tuple[int, int]]:
+    """The picture, loaded, what came with it, and its size in the file.
 
     The plugins are called by name: `Image.open` would try others, and warns of sizes that the limits allow.
     """
@@ -126,10 +137,11 @@ def _open(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Imag
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(containers.boxes(data)))
             bare = Bare(b"", orientation(picture.info.get("exif", b"")), _profile(picture))
     limits.check(*picture.size, costly=form in ("WEBP", "AVIF"))
-    if side > 0 and min(picture.size) >= 4 * side:
+    size = picture.size
+    if side > 0 and min(size) >= 4 * side:
         picture.draft(None, (2 * side, 2 * side))
     picture.load()
-    return picture, bare
+    return picture, bare, size
 
 
 def _profile(picture: Image.Image) -> bytes:
@@ -137,7 +149,7 @@ def _profile(picture: Image.Image) -> bytes:
     return profile if len(profile) <= MAX_PROFILE else b""
 
 
-def _heif(data: bytes, limits: Limits) -> tuple[Image.Image, Bare]:
+def _heif(data: bytes, limits: Limits) -> tuple[Image.Image, Bare, tuple[int, int]]:
     """HEIC by pillow-heif, called directly: registering it would change Pillow for the whole program."""
     try:
         import pillow_heif
@@ -146,7 +158,7 @@ def _heif(data: bytes, limits: Limits) -> tuple[Image.Image, Bare]:
     found = pillow_heif.open_heif(containers.boxes(data))
     limits.check(*found.size, costly=True)
     picture = found.to_pillow()
-    return picture, Bare(b"", 1, _profile(found))
+    return picture, Bare(b"", 1, _profile(found)), picture.size
 
 
 def thumbnail(picture: Image.Image, side: int = 256) -> Image.Image:

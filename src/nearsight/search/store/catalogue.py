@@ -172,8 +172,11 @@ class Catalogue:
 
     @contextmanager
     def view(self) -> Iterator[None]:
-        """A read transaction: everything inside sees one generation."""
+        """A read transaction: everything inside sees one generation. Inside of one, it is that one."""
         with reading(self.path):
+            if self.db.in_transaction:
+                yield
+                return
             self.db.execute("BEGIN")
             try:
                 yield
