@@ -66,7 +66,7 @@ def test_a_filter_that_the_panel_cannot_say_is_a_chip(browse: Browse) -> None:
 
 
 def test_a_mistake_is_shown_at_its_character(browse: Browse, watched: Watched) -> None:
-    watched.expected = ("400",)
+    watched.expected.append("400")
     page = browse()
     say(page, "green + - red")
     expect(page.locator("#mistake mark")).to_have_text("-")
@@ -78,7 +78,7 @@ def test_a_mistake_is_shown_at_its_character(browse: Browse, watched: Watched) -
 
 
 def test_words_that_the_encoder_does_not_know_are_said(browse: Browse, watched: Watched) -> None:
-    watched.expected = ("400",)
+    watched.expected.append("400")
     page = browse()
     say(page, "giraffe")
     expect(page.get_by_text("there is no known word in 'giraffe'")).to_be_visible()

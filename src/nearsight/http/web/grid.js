@@ -21,16 +21,14 @@ export const tileOf = (key) => byId("results").querySelector(`.tile[data-key="${
 /** An empty grid in the place for results. */
 export function begin(label) {
   seen.clear();
-  byId("results").replaceChildren(el("div", { class: "grid", role: "feed", "aria-label": label, "aria-busy": "true" }));
+  byId("results").replaceChildren(el("div", { class: "grid", role: "feed", "aria-label": label }));
 }
 
 /** Grey tiles where pictures will be. */
 export function skeletons(n = 24) {
   const bones = Array.from({ length: n }, () => el("div", { class: "tile bone", "aria-hidden": "true" }, el("div", { class: "picture" }), el("div", { class: "meta" })));
-  byId("results").replaceChildren(el("div", { class: "grid", "aria-busy": "true", "aria-label": "Searching" }, bones));
+  byId("results").replaceChildren(el("div", { class: "grid", "aria-hidden": "true" }, bones));
 }
-
-export const settled = () => room()?.setAttribute("aria-busy", "false");
 
 /** Add hits to the grid, without those that it has; how many were new. */
 export function append(collection, hits, total = null) {

@@ -2,7 +2,7 @@
 
 import { call, Problem, search } from "./api.js";
 import { button, byId, count, el, many } from "./dom.js";
-import { append, begin, seen, settled, skeletons } from "./grid.js";
+import { append, begin, seen, skeletons } from "./grid.js";
 import { nothing, notice, trouble } from "./notices.js";
 import { asked, clear } from "./query.js";
 import { browsing, filterOf, go, state } from "./state.js";
@@ -31,6 +31,7 @@ export async function refresh(collection) {
   running = new AbortController();
   const { signal } = running;
   byId("end").replaceChildren();
+  byId("results").setAttribute("aria-busy", "true");
   const waiting = setTimeout(() => (skeletons(), line("Searching …")), 150);
   try {
     if (browsing(state)) await browse(collection, signal);
@@ -43,6 +44,7 @@ export async function refresh(collection) {
     trouble(error, () => refresh(collection));
   } finally {
     clearTimeout(waiting);
+    if (!signal.aborted) byId("results").setAttribute("aria-busy", "false");
   }
 }
 
@@ -145,7 +147,6 @@ function say(collection, page) {
 
 function settle(after) {
   next = after;
-  settled();
   const end = byId("end");
   end.replaceChildren(next ? button({ text: "More", kind: "plain", onclick: more }) : seen.size > PAGE ? el("p", {}, `That was all: ${count(seen.size)}.`) : "");
   if (next) {

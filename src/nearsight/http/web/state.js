@@ -92,8 +92,14 @@ function tell(next) {
   for (const hear of told) hear(state, before);
 }
 
+let leaving = null; // a way back that the browser has not gone yet: what is asked for meanwhile comes after it
+
 /** Change the state. `over`: something that lies over the page and that Back should close. */
 export function go(change, { replace = false, over = false } = {}) {
+  if (leaving) {
+    leaving.then(() => go(change, { replace, over }));
+    return;
+  }
   const next = { ...state, ...change };
   const url = written(next);
   if (url !== written(state)) {
@@ -105,8 +111,10 @@ export function go(change, { replace = false, over = false } = {}) {
 
 /** Close what lies over the page: by going back to where it was opened from, where that was this page. */
 export function back(change) {
-  if (history.state?.over) history.back();
-  else go(change, { replace: true });
+  if (history.state?.over && !leaving) {
+    leaving = new Promise((done) => addEventListener("popstate", () => ((leaving = null), done()), { once: true }));
+    history.back();
+  } else go(change, { replace: true });
 }
 
 /** Read the address and follow it from now on. */
