@@ -26,6 +26,7 @@ from nearsight.core import settings
 from nearsight.core.errors import GrammarError, UnknownName
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
+from nearsight.encode import create
 from nearsight.encode.encoder import TOWERS
 from nearsight.encode.heads import HEADS
 from nearsight.encode.pooling import POOLINGS
@@ -306,6 +307,24 @@ def test_the_python_of_queries_runs_as_it_stands(
     assert written.startswith("red + 2: lamp.jpg[0,0,32,24] - 0.5: blue | ")
     assert first.endswith(("red.png 1", "same.png 1"))
     assert last.endswith(("red.png", "same.png"))
+
+
+def test_the_python_of_verdicts_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "products").mkdir()
+    for number, name in enumerate([*WORDS] * 40):
+        noise(WORDS[name], number).resize((32, 24)).save(tmp_path / "products" / f"{name}{number}.png")
+    noise(WORDS["red"], 999).save("lamp.jpg")
+    with Collection.create(tmp_path / "shop.ns", create("colour")) as shop:
+        list(shop.sync(tmp_path / "products", annotate=lambda path: Annotation(label=path.stem.strip("0123456789"))))
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "verdicts.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "verdicts.md", "exec"), {})
+    why, *best, found = capsys.readouterr().out.splitlines()
+    assert why == ""
+    assert best[0].startswith("likely ")
+    assert int(found) == 10
 
 
 def test_the_readmes_python_runs_as_it_stands(

@@ -20,8 +20,7 @@ from nearsight.data.datasets import load
 from nearsight.encode import create
 from nearsight.search.sync import Annotation
 
-pytest.importorskip("playwright", reason="no playwright (pip install 'nearsight[test]')")
-pytest.importorskip("fastapi", reason="no server (pip install 'nearsight[serve]')")
+pytest.importorskip("playwright", reason="no playwright (pip install 'nearsight[dev]')")
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 TOKEN = "a-token-for-the-tests-of-the-page"
@@ -76,7 +75,7 @@ def collected(folder: Path, encoder: Encoder, items: list[Item]) -> Path:
     with Collection.create(folder, encoder) as collection:
         list(collection.sync(pictures, annotate=lambda path: told[Path(path).name]))
         if len(items) == SCENES:
-            list(collection.calibrate()) if hasattr(collection, "calibrate") else None
+            list(collection.calibrate())
     return folder
 
 

@@ -13,6 +13,7 @@ import typer
 import nearsight
 from nearsight.cli import (
     backup,
+    calibrate,
     check,
     compact,
     compare,
@@ -95,6 +96,7 @@ VERBS = {
     "index": index,
     "search": search,
     "serve": serve,
+    "calibrate": calibrate,
     "eval": eval,
     "train": train,
     "reproduce": reproduce,

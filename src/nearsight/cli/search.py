@@ -115,6 +115,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            "--verdict",
+            metavar="likely|sure",
+            help="Only answers that are at least so: nearsight calibrate says what that is here.",
+            show_default=False,
+        ),
+    ] = None,
     with_self: Annotated[
         bool,
         typer.Option(
@@ -159,6 +168,7 @@ def run(
         condition &= written.where
         at_least = written.min_score if at_least is None else at_least
         fold = written.fold if fold is None else fold
+        verdict = written.verdict if verdict is None else verdict
     with places.opened(folder) as kept:
         given = examples.understood(
             kept,
@@ -177,7 +187,7 @@ def run(
         known |= {e.source for e in given if e.weight > 0 and isinstance(e.source, int)}
         if known and not with_self:
             condition &= Filter((("key", "in", tuple(sorted(known))),), "not")
-        asked = Query(tuple((e.source, e.weight) for e in given), condition, at_least, fold)
+        asked = Query(tuple((e.source, e.weight) for e in given), condition, at_least, fold, verdict)
         if captions:
             _encode_captions(kept)
             found: Sequence[Found] = kept.search_captions(asked, k)
@@ -189,6 +199,8 @@ def run(
             _print_json(found, known, given, folding=fold is not None)
         else:
             _print_table(found, known, folding=fold is not None)
+            if kept.calibration is not None:
+                _say_verdict(found, known, kept.calibration.stale(len(kept)))
         if sheet is not None:
             save(draw(kept, given, known, found), sheet)
 
@@ -219,7 +231,8 @@ def _print_json(found: Sequence[Found], known: set[int], given: Sequence[example
         if isinstance(match, CaptionMatch):
             says: dict[str, object] = {"caption": match.caption}
         else:
-            says = {"captions": list(item.captions), **({"folded": list(match.folded)} if folding else {})}
+            says = {"captions": list(item.captions), "verdict": match.verdict}
+            says |= {"folded": list(match.folded)} if folding else {}
         render.line(
             {
                 "rank": rank,
@@ -241,19 +254,47 @@ def _print_table(found: Sequence[Found], known: set[int], *, folding: bool) -> N
         return
     labelled = any(match.item.label for match in found)
     told = any(isinstance(match, CaptionMatch) for match in found)
-    rows = [["", "score", *["folded"] * folding, *["label"] * labelled, *["caption"] * told, "picture"]]
+    judged = any(isinstance(match, Match) and match.verdict for match in found)
+    rows = [
+        [
+            "",
+            "score",
+            *["verdict"] * judged,
+            *["folded"] * folding,
+            *["label"] * labelled,
+            *["caption"] * told,
+            "picture",
+        ]
+    ]
     for rank, match in enumerate(found, start=1):
         label = [match.item.label or ""] if labelled else []
         if isinstance(match, CaptionMatch):
-            more, says = "", [_short(match.caption)]
+            more, verdict, says = "", "", [_short(match.caption)]
         else:
-            more, says = f"+{len(match.folded)}" if match.folded else "", []
+            more, verdict, says = f"+{len(match.folded)}" if match.folded else "", match.verdict or "", []
         same = "  =" if match.item.key in known else ""
         rows.append(
-            [str(rank), f"{match.score:.4f}", *[more] * folding, *label, *says, render.shown(match.item.path) + same]
+            [
+                str(rank),
+                f"{match.score:.4f}",
+                *[verdict] * judged,
+                *[more] * folding,
+                *label,
+                *says,
+                render.shown(match.item.path) + same,
+            ]
         )
-    for text in render.table(rows, right=(0, 2) if folding else (0,)):
+    for text in render.table(rows, right=(0, 2 + judged) if folding else (0,)):
         render.out(text)
+
+
+def _say_verdict(found: Sequence[Found], known: set[int], stale: str) -> None:
+    """That nothing was found, where the best answer but the query itself is what chance gives."""
+    best = next((match for match in found if isinstance(match, Match) and match.item.key not in known), None)
+    if best is not None and best.verdict == "chance":
+        render.note(f"no match: the best score, {best.score:.4f}, is what chance gives here")
+    if stale:
+        render.note(render.aside(f"{stale}: nearsight calibrate fits anew what the verdicts mean"))
 
 
 def _short(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from nearsight.core.items import Item, Match
+from nearsight.core.items import CaptionMatch, Item, Match
 from nearsight.data.images.limits import shown
 from nearsight.http.room import Room
 
@@ -26,19 +26,15 @@ def items(room: Room, found: Sequence[Item]) -> list[dict[str, Any]]:
     return [{**item(one), **_size(sizes.get(one.key))} for one in found]
 
 
-def hits(room: Room, matches: Sequence[Match]) -> list[dict[str, Any]]:
+def hits(room: Room, matches: Sequence[Match | CaptionMatch]) -> list[dict[str, Any]]:
     """As `schemas.HitAnswer`."""
     told = items(room, [match.item for match in matches])
-    return [
-        {
-            "rank": match.rank,
-            "score": match.score,
-            "verdict": None,
-            "folded": list(match.folded),
-            **one,
-        }
-        for match, one in zip(matches, told, strict=True)
-    ]
+    return [{**_place(match), **one} for match, one in zip(matches, told, strict=True)]
+
+
+def _place(match: Match | CaptionMatch) -> dict[str, Any]:
+    verdict, folded = (match.verdict, match.folded) if isinstance(match, Match) else (None, ())
+    return {"rank": match.rank, "score": match.score, "verdict": verdict, "folded": list(folded)}
 
 
 def item(one: Item) -> dict[str, Any]:

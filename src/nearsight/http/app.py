@@ -23,7 +23,7 @@ from nearsight.http import bodies, problems, schemas
 from nearsight.http.guard import Guard
 from nearsight.http.house import House
 from nearsight.http.metrics import Metrics
-from nearsight.http.routes import collections, items, pictures, search, system
+from nearsight.http.routes import collections, items, pictures, progress, search, system, uploads
 from nearsight.http.settings import Settings
 
 _REST_SECONDS = 0.5
@@ -36,8 +36,8 @@ _TAKEN_BODIES = (schemas.SearchRequest, schemas.QueryRequest, schemas.ItemChange
 
 
 def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Guard:
-    """An ASGI application that serves these collections, behind its guard; close `house_of` it when done, or run its
-    lifespan.
+    """An ASGI application that serves these collections, behind its guard. Its lifespan lets go of everything;
+    without one, close its `house`.
 
     Raises InputError (no collection given), NotACollection, FormatError, Damaged.
     """
@@ -54,7 +54,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
         redirect_slashes=False,
     )
     app.state.house = house
-    for module in (search, collections, items, pictures):
+    for module in (search, collections, items, uploads, pictures, progress):
         app.include_router(module.router)
     app.include_router(system.router)
     app.include_router(system.page)
@@ -63,8 +63,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    counted = _Counted(app, house.metrics)
-    return Guard(counted, settings, house.desk_of, lambda code: house.metrics.refused.labels(code).inc())
+    return Guard(_Counted(app, house.metrics), house)
 
 
 class _Api(FastAPI):

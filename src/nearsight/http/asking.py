@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,21 +15,25 @@ from nearsight.search.filters import Condition, Filter
 from nearsight.search.grammar import parse_filter, write_filter
 from nearsight.search.query import Query, Region, Source, Text
 
+T = TypeVar("T")
+
 
 def query_of(asked: SearchRequest, pictures: Mapping[str, bytes]) -> Query:
     """`pictures`: form field -> content. Raises QueryError, GrammarError."""
-    written = Query.parse(asked.query) if asked.query is not None else None
-    examples = [*(written.examples if written else ()), *((_source(e, pictures), e.weight) for e in asked.examples)]
-    if not examples:
-        raise QueryError("there is nothing to look for", code="query/empty", hint="give a query, or examples")
-    where = filter_of(asked.where)
-    query = Query(
-        tuple(examples),
-        written.where & where if written else where,
-        _chosen(asked.min_score, written and written.min_score),
-        _chosen(asked.fold, written and written.fold),
+    written = Query.parse(asked.query) if asked.query is not None else Query(())
+    examples = ((_source(example, pictures), example.weight) for example in asked.examples)
+    return safe(
+        Query(
+            (*written.examples, *examples),
+            written.where & filter_of(asked.where),
+            _chosen(asked.min_score, written.min_score),
+            _chosen(asked.fold, written.fold),
+            _chosen(asked.verdict, written.verdict),
+            (*written.up, *asked.up),
+            (*written.down, *asked.down),
+            asked.unjudged or written.unjudged,
+        )
     )
-    return safe(query)
 
 
 def safe(query: Query) -> Query:
@@ -66,6 +70,10 @@ def parts(query: Query) -> dict[str, Any]:
         "filter": write_filter(query.where) if where else None,
         "min_score": query.min_score,
         "fold": query.fold,
+        "verdict": query.verdict,
+        "up": list(query.up),
+        "down": list(query.down),
+        "unjudged": query.unjudged,
     }
 
 
@@ -93,7 +101,7 @@ def _box(box: Sequence[int]) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _chosen(first: float | None, second: float | None) -> float | None:
+def _chosen(first: T | None, second: T | None) -> T | None:
     return second if first is None else first
 
 

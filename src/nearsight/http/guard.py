@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +17,8 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nearsight.http import problems
-from nearsight.http.desks import Desk, busy
+from nearsight.http.desks import busy
+from nearsight.http.house import House
 from nearsight.http.problems import Refusal
 from nearsight.http.settings import Settings
 
@@ -42,19 +42,12 @@ _LONGEST_PATH, _LONGEST_QUERY = 1024, 64 << 10
 
 
 class Guard:
-    """The application with a guard before it. `desk_of` says where a request will be worked on."""
+    """The application with a guard before it."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        settings: Settings,
-        desk_of: Callable[[str, str], Desk],
-        refused: Callable[[str], None] = lambda code: None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, house: House) -> None:
         self._app = app
-        self.settings = settings
-        self._desk_of = desk_of
-        self._refused = refused
+        self.house = house
+        self.settings = house.settings
         self.draining = False
         """True from SIGTERM on: what runs goes on to its end, what comes is refused."""
 
@@ -74,7 +67,7 @@ class Guard:
                 headers[name] = value
             limit = self._look(scope, headers)
         except Refusal as refusal:
-            self._refused(refusal.code)
+            self.house.metrics.refused.labels(refusal.code).inc()
             refusal.headers["Connection"] = "close"  # whatever body there is stays unread
             await problems.of(refusal)(scope, receive, sends)
             return
@@ -106,7 +99,7 @@ class Guard:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > limit:
             raise too_large(limit)
-        if self._desk_of(method, path).full:
+        if self.house.desk_of(method, path).full:
             raise busy()
         return limit
 

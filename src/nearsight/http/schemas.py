@@ -64,6 +64,14 @@ class SearchRequest(Asked):
     fold: float | None = Field(
         None, gt=0, le=1, description="Hits at least this similar to a better one stand under it, as `folded`."
     )
+    verdict: Literal["likely", "sure"] | None = Field(
+        None, description="Hits that are less so are left out; the collection must be calibrated."
+    )
+    up: list[Key] = Field(default_factory=list, max_length=1000, description="Items that were judged good answers.")
+    down: list[Key] = Field(
+        default_factory=list, max_length=1000, description="Items that were judged bad answers; they are not shown."
+    )
+    unjudged: bool = Field(False, description="Do not show the good ones again either.")
     captions: bool = Field(False, description="Look for captions instead: each hit has the `caption` that was found.")
 
     @model_validator(mode="after")
@@ -88,6 +96,10 @@ class QueryAnswer(BaseModel):
     filter: str | None
     min_score: float | None
     fold: float | None
+    verdict: Literal["likely", "sure"] | None
+    up: list[Key]
+    down: list[Key]
+    unjudged: bool
 
 
 class ItemAnswer(BaseModel):
@@ -174,12 +186,39 @@ class UploadAnswer(BaseModel):
     generation: int
 
 
+Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
+"""Text that SQLite keeps whole."""
+FieldValues = dict[
+    Annotated[str, Field(min_length=1, max_length=200, pattern=r'^[^\x00"]*$')],
+    Plain | bool | Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | Annotated[float, Field(allow_inf_nan=False)],
+]
+
+
 class ItemChange(Asked):
     """What is to be known about an item; what is left out stays."""
 
-    label: str | None = Field(None, max_length=1000, description="null takes the label away.")
-    captions: list[Annotated[str, Field(max_length=10_000)]] | None = Field(None, max_length=100)
-    fields: dict[Annotated[str, Field(max_length=200)], Annotated[Any, Field()]] | None = Field(None, max_length=200)
+    label: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")] | None = Field(
+        None, description="null takes the label away."
+    )
+    captions: list[Plain] = Field(default_factory=list, max_length=100)
+    fields: FieldValues = Field(default_factory=dict, max_length=200, description="All of them: others are gone.")
+
+
+class Job(BaseModel):
+    """One stage of a running `nearsight index`."""
+
+    stage: str
+    done: int
+    total: int | None
+    rate: float | None = Field(description="Done in a second.")
+    left_s: float | None = Field(description="Seconds to go at this rate.")
+    skipped: int
+
+
+class ProgressAnswer(BaseModel):
+    """What is being written just now; nothing where no process does."""
+
+    jobs: list[Job]
 
 
 class FieldValue(BaseModel):

@@ -18,14 +18,18 @@ from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import sync as syncing
+from nearsight.search.aim import Aim, aim
+from nearsight.search.calibration.fit import calibrate
+from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.examples import Eyes, vector_of
+from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.filters import COLUMNS, path_of
 from nearsight.search.finding import Found, find
 from nearsight.search.listing import by_key, hashes
 from nearsight.search.query import Filter, Query, Source
+from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
 from nearsight.search.store.check import Finding
@@ -33,6 +37,7 @@ from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
 from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
+from nearsight.search.sync.progress import noted
 from nearsight.search.together import Together
 from nearsight.search.turns import Turns
 
@@ -52,6 +57,7 @@ class Collection:
         self._turns = Turns()
         self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
+        self._calibration = Kept(self.folder, self.fingerprint)
 
     @classmethod
     def create(
@@ -171,7 +177,7 @@ class Collection:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
-        return syncing.sync(self, Path(root), options)
+        return noted(self.folder, syncing.sync(self, Path(root), options))
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
@@ -212,16 +218,17 @@ class Collection:
     def search(self, query: Query | Source, k: int = 10, *, offset: int = 0) -> list[Match]:
         """The k items most similar to the query, best first, behind the first `offset`; ties by smaller key.
 
-        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). All of them
-        are from one generation, whatever is written meanwhile. Raises QueryError, PictureError, Damaged, and
-        EncoderError for words: code ``encoder/no-text``, ``text/empty``.
+        Fewer than k only where fewer items exist, meet the filter, score `min_score`, are so `verdict`, differ (`fold`)
+        or were not judged (`down`). All of them are from one generation, whatever is written meanwhile. Where the
+        collection is calibrated, each says whether it is chance, likely or sure. Raises QueryError, PictureError,
+        Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
         """
         return list(self.find(query, k, offset=offset).matches)
 
-    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0, vector: Vectors | None = None) -> Found:
-        """As `search`, with the generation that the answer is from. `vector`: that of the query, if it is known."""
+    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0, aim: Aim | None = None) -> Found:
+        """As `search`, with the generation that the answer is from. `aim`: that of the query, if it is known."""
         asked = query if isinstance(query, Query) else Query.like(query)
-        return find(self, asked, self.vector(asked) if vector is None else vector, k, offset)
+        return find(self, asked, self.aim(asked) if aim is None else aim, k, offset)
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -269,9 +276,24 @@ class Collection:
             with self._turns.alone():
                 self._searcher.follow(snapshot)
 
-    def vector(self, query: Query, eyes: Eyes | None = None) -> Vectors:
-        """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
-        return vector_of(self, query, eyes)
+    def aim(self, query: Query, eyes: Eyes | None = None) -> Aim:
+        """What a query looks for; see `nearsight.search.aim.aim`. `eyes`: what decodes and encodes its examples."""
+        return aim(self, query, eyes)
+
+    def vector(self, query: Query) -> Vectors:
+        """The query as one unit vector (dim,)."""
+        return self.aim(query).vector
+
+    # what a score means
+
+    def calibrate(self, *, by: str = "auto", seed: int = 0) -> Generator[Event, None, Calibration]:
+        """Fit which score is chance, likely or sure, and keep it; see `nearsight.search.calibration.fit.calibrate`."""
+        return calibrate(self, by=by, seed=seed)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found; None where nobody did, or with another encoder."""
+        return self._calibration.now()
 
     # looking
 
@@ -320,10 +342,11 @@ class Collection:
         with self.store.reading() as catalogue:
             return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
 
-    def twins(self, content: bytes) -> list[int]:
-        """Keys of the items whose pictures are these bytes exactly, whatever they are called."""
+    def twins(self, content: bytes = b"", *, sha256: bytes = b"") -> list[int]:
+        """Keys of the items whose pictures are these bytes exactly (or have that hash), whatever they are called."""
+        digest = sha256 or picture_hash(content)
         with self.store.reading() as catalogue:
-            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
+            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", digest)]
 
     def vectors(self, keys: Keys) -> Vectors:
         """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
@@ -352,28 +375,12 @@ class Collection:
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""
         with self.store.reading() as catalogue:
-            return [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+            paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+        return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
-        snapshot = self.store.snapshot()
-        with self.store.reading() as catalogue:
-            captions = catalogue.one("SELECT sum(json_array_length(captions)) FROM item WHERE captions != '[]'")
-        return {
-            "items": len(snapshot),
-            "dead": int(snapshot.alive.size - len(snapshot)),
-            "segments": len(snapshot.parts),
-            "generation": snapshot.generation,
-            "dim": self.dim,
-            "dtype": self.store.shape.dtype.name,
-            "encoder": self.store.manifest["encoder"],
-            "modalities": list(self.modalities),
-            "captions": captions or 0,
-            "fingerprint": self.fingerprint,
-            "engine": self.engine,
-            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
-            "roots": [str(root) for root in self.roots()],
-        }
+        return stats(self)
 
     # keeping
 

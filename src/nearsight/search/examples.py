@@ -36,8 +36,8 @@ class Eyes:
         return _first(self.collection.encoder.encode_texts([text]))
 
 
-def vector_of(collection: Collection, query: Query, eyes: Eyes | None = None) -> Vectors:
-    """(dim,): the weighted sum of the examples' unit vectors, made unit.
+def weighed(collection: Collection, query: Query, eyes: Eyes | None = None) -> tuple[Vectors, float]:
+    """(dim,): the weighted sum of the examples' unit vectors, made unit; and how long it was before.
 
     Raises QueryError (code ``query/cancelled`` where the examples cancel each other out, ``query/region`` for a box
     outside of its picture, ``query/key``, ``query/vector``), PictureError, EncoderError (code ``encoder/no-text`` where
@@ -47,9 +47,10 @@ def vector_of(collection: Collection, query: Query, eyes: Eyes | None = None) ->
     total = np.zeros(collection.dim, dtype=np.float64)
     for source, weight in query.examples:
         total += weight * _vector_of(eyes, source).astype(np.float64)
-    if float(np.linalg.norm(total)) < 1e-6:
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
         raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
-    return _first(unit(total[None]))
+    return _first(unit(total[None])), length
 
 
 def _vector_of(eyes: Eyes, source: Source) -> Vectors:

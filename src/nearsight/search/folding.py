@@ -24,21 +24,26 @@ Look = Callable[[int], tuple[Hits, Snapshot]]
 def ranking(look: Look, query: Query, k: int, limit: int) -> tuple[list[tuple[int, float, tuple[int, ...]]], int]:
     """The k best answers to a query: (key, score, keys that are folded under it), and their one generation.
 
-    `look` finds candidates, of which there are `limit` at most. With `fold`, answers are gone through from the best,
+    `look` finds candidates, of which there are `limit` at most; what was judged away is not among the answers. With `fold`, answers are gone through from the best,
     until k differ and another one that differs would come next: what is folded does not depend on how many were looked
     at. Raises what `look` raises.
     """
-    fetch = k if query.fold is None or k < 1 else k + 1
+    away = np.array(sorted(query.away), dtype=np.int64)
+    fetch = (k if query.fold is None or k < 1 else k + 1) + len(away)
     while True:
         fetch = min(fetch, max(1, limit))
         hits, snapshot = look(fetch)
         enough = hits.scores[0] >= (-np.inf if query.min_score is None else query.min_score)
-        keys, scores = (found[0][enough & (hits.keys[0] != NO_KEY)] for found in (hits.keys, hits.scores))
+        enough &= hits.keys[0] != NO_KEY
+        ended = int(enough.sum()) < fetch or fetch >= limit
+        if len(away):
+            enough &= ~np.isin(hits.keys[0], away)
+        keys, scores = hits.keys[0][enough], hits.scores[0][enough]
         if query.fold is None:
-            best = zip(keys.tolist(), scores.tolist(), strict=True)
+            best = zip(keys[:k].tolist(), scores[:k].tolist(), strict=True)
             return [(key, score, ()) for key, score in best], snapshot.generation
         groups = folded(snapshot.vectors(snapshot.rows_of(keys)), query.fold, k + 1)
-        if len(groups) > k or len(keys) < fetch or fetch >= limit:
+        if len(groups) > k or ended:
             best = [(int(keys[g[0]]), float(scores[g[0]]), tuple(keys[g[1:]].tolist())) for g in groups[:k]]
             return best, snapshot.generation
         fetch *= _MORE

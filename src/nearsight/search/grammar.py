@@ -10,7 +10,7 @@
     picture   = word | quoted                          that begins with ./ ../ ~/ or /, or ends as pictures do (.jpg)
     item      = "@" digits                             its key
     box       = "[" left "," top "," right "," bottom "]"
-    setting   = ( "min_score" | "fold" ) "=" number
+    setting   = ( "min_score" | "fold" ) "=" number | "verdict" "=" ( "likely" | "sure" )
 
     filter    = all { "or" all }
     all       = one { "and" one }
@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from nearsight.core.errors import GrammarError, QueryError
 from nearsight.search.filters import LEVELS, SIGNS, Condition, Filter, joined, too_much, typed, whole
-from nearsight.search.query import Query, Region, Source, Text
+from nearsight.search.query import VERDICTS, Query, Region, Source, Text
 
 LONGEST = 20_000
 """Characters of a written query."""
@@ -61,6 +61,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _KEY = re.compile(r"@(-?[0-9]{1,30})(?![0-9])")
 _NUMBER = re.compile(r"-?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+")
+_SETTINGS = {"min_score": _NUMBER, "fold": _NUMBER, "verdict": re.compile(rf"(?:{'|'.join(VERDICTS)})(?![^\s;])")}
 _WEIGHT = re.compile(r"((?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+)\s*+:")
 _BOX = re.compile(r"\[" + ",".join([r"\s*+(-?[0-9]{1,9}+)\s*+"] * 4) + r"\]")
 _NAME = re.compile(r'[^\s"(),;|=!<>~]++')
@@ -79,17 +80,17 @@ def parse(text: str) -> Query:
     where = Filter()
     if scan.take("|"):
         where = whole(_any(scan, LEVELS))
-    settings: dict[str, float] = {}
+    settings: dict[str, Any] = {}
     while scan.take(";"):
         start, name = scan.at, scan.match(_NAME)
-        if name not in ("min_score", "fold") or name in settings:
-            scan.fail("min_score=NUMBER or fold=NUMBER is missing here, each once", start=start)
+        if name not in _SETTINGS or name in settings:
+            scan.fail("min_score=NUMBER, fold=NUMBER or verdict=likely is missing here, each once", start=start)
         if not scan.take("="):
             scan.fail("= is missing here")
-        number = scan.match(_NUMBER)
-        if number is None:
-            scan.fail("a number is missing here")
-        settings[name] = float(number)
+        value = scan.match(_SETTINGS[name])
+        if value is None:
+            scan.fail(f"{' or '.join(VERDICTS) if name == 'verdict' else 'a number'} is missing here")
+        settings[name] = value if name == "verdict" else float(value)
     scan.end("this is not understood")
     return Query(examples, where, **settings)
 
@@ -327,9 +328,9 @@ def write(query: Query) -> str:
         text += f"{' ' if text else ''}{sign}{factor}{_source(source)}"
     if query.where.conditions:
         text += f" | {write_filter(query.where)}"
-    for name in ("min_score", "fold"):
+    for name in _SETTINGS:
         if (value := getattr(query, name)) is not None:
-            text += f"; {name}={_number(value)}"
+            text += f"; {name}={value if isinstance(value, str) else _number(value)}"
     return text
 
 

@@ -27,12 +27,13 @@ async def collections(request: Request) -> Response:
 
 def _collection(room: Room) -> dict[str, Any]:
     told = room.stats()
-    same = {name: told[name] for name in ("items", "dim", "encoder", "modalities", "captions", "generation")}
+    same = {
+        name: told[name] for name in ("items", "dim", "encoder", "modalities", "captions", "generation", "calibrated")
+    }
     return {
         "name": room.name,
         **same,
         "writable": room.writable,
-        "calibrated": False,
         "fields": [_field(facet) for facet in told["facets"]],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from nearsight.http.room import Room
 from nearsight.http.routes.search import body_of
 from nearsight.http.schemas import ChangedItem, ItemAnswer, ItemChange, ItemsAnswer
 from nearsight.search.listing import at_once, page
+from nearsight.search.uploads import forget
 
 router = APIRouter(prefix="/items", tags=["items"])
 ItemKey = Annotated[int, Path(ge=0, lt=1 << 63, description="An item's key.")]
@@ -70,10 +72,6 @@ async def delete_item(request: Request, key: ItemKey, collection: Name = None) -
 
 def _change(room: Room, key: int, change: ItemChange) -> Response:
     given: dict[str, Any] = {name: getattr(change, name) for name in change.model_fields_set}
-    if given.get("captions", ...) is None:
-        given["captions"] = []
-    if given.get("fields", ...) is None:
-        given["fields"] = {}
     with room.writing() as collection:
         collection.item(key)
         collection.annotate(key, **given)
@@ -84,6 +82,9 @@ def _change(room: Room, key: int, change: ItemChange) -> Response:
 def _delete(room: Room, key: int) -> Response:
     with room.writing() as collection:
         collection.item(key)
-        collection.delete([key])
+        (sha256,) = collection.hashes(np.array([key]))
+        forget(collection, [key])
         generation = collection.store.snapshot().generation
+        if sha256 and not collection.twins(sha256=bytes.fromhex(sha256)):
+            room.thumbnails.forget(bytes.fromhex(sha256))
     return Response(status_code=204, headers={"X-Generation": str(generation)})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from nearsight.core.items import CaptionMatch
 from nearsight.http import answers, asking, bodies
 from nearsight.http.house import House
 from nearsight.http.problems import Refusal
@@ -18,6 +20,7 @@ from nearsight.http.schemas import QueryAnswer, QueryRequest, SearchAnswer, Sear
 from nearsight.search.query import Query
 
 router = APIRouter(tags=["search"])
+_LOOKS = 4
 _FORM = {
     "type": "object",
     "required": ["request"],
@@ -60,6 +63,15 @@ async def search(request: Request) -> Response:
     return await house.searches.do(_search, house, house.room(what.collection), what, pictures, begun)
 
 
+@router.post("/feedback", response_model=SearchAnswer, openapi_extra=body_of("SearchRequest", form=True))
+async def feedback(request: Request) -> Response:
+    """Search again, knowing which answers were good (`up`) and which were not (`down`); `method` says how that counted.
+
+    The same as `/search` with `up` and `down`.
+    """
+    return await search(request)
+
+
 @router.post("/query", response_model=QueryAnswer, openapi_extra=body_of("QueryRequest"))
 async def query(request: Request) -> Response:
     """Take a written query apart, without searching: its examples, its filter, its settings."""
@@ -70,22 +82,39 @@ async def query(request: Request) -> Response:
 def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str, bytes], begun: float) -> Response:
     query = asking.query_of(what, pictures)
     marks = [time.perf_counter()]
-    vector = room.reader.vector(query, room.eyes)
+    aim = room.reader.aim(query, room.eyes)
     marks.append(time.perf_counter())
-    found = room.reader.find(query, what.k + 1, offset=what.offset, vector=vector)
+    if what.captions:
+        found, generation = _captions(room, replace(query, examples=((aim.vector, 1.0),), up=(), down=()), what)
+        told = [{**hit, "caption": match.caption} for hit, match in zip(answers.hits(room, found), found, strict=True)]
+    else:
+        answer = room.reader.find(query, what.k + 1, offset=what.offset, aim=aim)
+        found, generation = answer.matches, answer.generation
+        told = answers.hits(room, found)
     marks.append(time.perf_counter())
     stages = dict(zip(("encode", "search"), (b - a for a, b in pairwise(marks)), strict=True))
     for stage, seconds in stages.items():
         house.metrics.stages.labels(stage).observe(seconds)
-    body = {
-        "hits": answers.hits(room, found.matches[: what.k]),
-        "more": len(found.matches) > what.k,
-        "query": str(query),
-        "verdict": None,
-        "method": None,
-        "generation": found.generation,
-    }
-    total = time.perf_counter() - begun
-    took = {**stages, "rerank": 0.0, "total": total}
-    body["took_ms"] = {name: round(seconds * 1000, 3) for name, seconds in took.items()}
-    return answers.answer(body)
+    took = {**stages, "rerank": 0.0, "total": time.perf_counter() - begun}
+    return answers.answer(
+        {
+            "hits": told[: what.k],
+            "more": len(told) > what.k,
+            "query": str(query),
+            "verdict": told[0]["verdict"] if told else None,
+            "method": query.method,
+            "generation": generation,
+            "took_ms": {name: round(seconds * 1000, 3) for name, seconds in took.items()},
+        }
+    )
+
+
+def _captions(room: Room, query: Query, what: SearchRequest) -> tuple[Sequence[CaptionMatch], int]:
+    """One more than was asked for, behind the first ones; looked for again where a writer came in between."""
+    generation = -1
+    for _ in range(_LOOKS):
+        generation = room.reader.store.snapshot().generation
+        found = room.reader.search_captions(query, what.offset + what.k + 1)[what.offset :]
+        if generation == room.reader.store.snapshot().generation:
+            break
+    return found, generation

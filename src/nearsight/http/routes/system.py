@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -20,6 +21,7 @@ from nearsight.http.schemas import Health, Ready, Session
 router = APIRouter(tags=["server"])
 page = APIRouter(include_in_schema=False)
 WEB = Path(__file__).parent.parent / "web"
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)+")
 _KINDS = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -81,8 +83,8 @@ async def web(request: Request, name: str) -> Response:
 
 
 def _file(name: str, request: Request) -> Response:
-    path = next((path for path in WEB.iterdir() if path.name == name and path.suffix in _KINDS), None)
-    if path is None or not path.is_file():
+    path = WEB / name
+    if not _PLAIN.fullmatch(name) or path.suffix not in _KINDS or not path.is_file():
         raise Refusal(404, "there is no such page", code="request/unknown")
     content = path.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
