@@ -30,7 +30,12 @@ LARGEST = 400_000  # bytes
 SCENES = 480
 COPIES = 5
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1360, "height": 850}}
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "has_touch": True,
+    "is_mobile": True,
+}
 
 
 def main(encoder: Encoder, to: Path = IMAGES) -> None:
@@ -47,7 +52,12 @@ def main(encoder: Encoder, to: Path = IMAGES) -> None:
         page = opened(chromium, url + "?q=1~key~14", **PHONE)
         keep(page, to, "phone")
 
-        page = opened(chromium, url + '?q=1~key~16&q=-0.5~key~9&where={"season":{"in":["autumn","summer"]}}', **DESKTOP, color_scheme="dark")
+        page = opened(
+            chromium,
+            url + '?q=1~key~16&q=-0.5~key~9&where={"season":{"in":["autumn","summer"]}}',
+            **DESKTOP,
+            color_scheme="dark",
+        )
         keep(page, to, "dark")
 
         page = opened(chromium, url + "?open=12", **DESKTOP)
@@ -91,14 +101,20 @@ def indexed(folder: Path, encoder: Encoder) -> Path:
 
 def noted(item: Item) -> Annotation:
     label = (item.label or "").replace("_", " ")
-    return Annotation(label=label, captions=item.captions[:3], fields={name: item.fields[name] for name in ("season", "time", "weather")})
+    return Annotation(
+        label=label,
+        captions=item.captions[:3],
+        fields={name: item.fields[name] for name in ("season", "time", "weather")},
+    )
 
 
 @contextmanager
 def served(collection: Path) -> Iterator[str]:
     """The address of a server of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "nearsight", "serve", collection, "--port", "0", "--no-open"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "nearsight", "serve", collection, "--port", "0", "--no-open"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:

@@ -61,7 +61,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
 
 
 def annotation(item: Item, at: int) -> Annotation:
-    return Annotation(label=item.label, captions=item.captions[:2], fields={"season": item.fields["season"], "year": 2000 + at % 20})
+    return Annotation(
+        label=item.label, captions=item.captions[:2], fields={"season": item.fields["season"], "year": 2000 + at % 20}
+    )
 
 
 def collected(folder: Path, encoder: Encoder, items: list[Item]) -> Path:
@@ -171,5 +173,3 @@ def browse(chromium: Browser, site: Site, watched: Watched) -> Iterator[Callable
     for window in windows:
         window.close()
     assert not watched.unexpected()
-
-

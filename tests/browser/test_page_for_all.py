@@ -161,7 +161,9 @@ def test_the_theme_follows_the_system_until_it_is_chosen(browse: Browse) -> None
 def test_who_wants_no_motion_sees_none(browse: Browse) -> None:
     page = browse("?q=1~text~green", reduced_motion="reduce")
     settled(page)
-    moving = "[...document.querySelectorAll('*')].filter((one) => getComputedStyle(one).animationName !== 'none').length"
+    moving = (
+        "[...document.querySelectorAll('*')].filter((one) => getComputedStyle(one).animationName !== 'none').length"
+    )
     assert page.evaluate(moving) == 0
     assert page.evaluate("document.getAnimations().length") == 0
 
@@ -183,7 +185,9 @@ def test_no_text_ever_becomes_markup() -> None:
     assert len(sources) > 20
     for name, text in sources.items():
         assert len(text.splitlines()) < 400, name
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc", text), name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc", text
+        ), name
         assert "http://www.w3.org" in text or not re.search(r"https?://", text), f"{name} names another host"
         assert not re.search(r"<style|\sstyle=|\son\w+=", text) or not name.endswith(".html"), name
 

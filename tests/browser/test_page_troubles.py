@@ -35,7 +35,9 @@ def test_a_busy_server_is_asked_again_when_it_said(browse: Browse, watched: Watc
     def answer(route: Route) -> None:
         if left:
             left.pop()
-            return route.fulfill(status=503, headers={"Retry-After": "1"}, json=busy, content_type="application/problem+json")
+            return route.fulfill(
+                status=503, headers={"Retry-After": "1"}, json=busy, content_type="application/problem+json"
+            )
         return route.continue_()
 
     page.route("**/search", answer)
@@ -63,7 +65,12 @@ def test_an_error_is_said_with_its_repair_and_another_try(browse: Browse, watche
     watched.expected.append("500")
     page = browse()
     settled(page)
-    told = {"code": "store/damaged", "detail": "a segment is damaged", "hint": "nearsight repair mends it", "status": 500}
+    told = {
+        "code": "store/damaged",
+        "detail": "a segment is damaged",
+        "hint": "nearsight repair mends it",
+        "status": 500,
+    }
     page.route("**/search", lambda route: route.fulfill(status=500, json=told))
     say(page, "green")
     expect(page.get_by_role("heading", name="a segment is damaged")).to_be_visible()

@@ -3,7 +3,7 @@
 import * as actions from "./actions.js";
 import { call, Problem } from "./api.js";
 import * as compare from "./compare.js";
-import { button, byId, count, el, many } from "./dom.js";
+import { button, byId, count, el, many, redraw } from "./dom.js";
 import * as drop from "./drop.js";
 import * as duplicates from "./duplicates.js";
 import * as feedback from "./feedback.js";
@@ -36,7 +36,8 @@ function frame() {
   );
   byId("collections").replaceChildren(collections.length > 1 ? select : el("p", {}, el("strong", {}, collection?.name ?? ""), el("span", { class: "soft" }, collection ? many(collection.items, "picture") : "")));
   const there = state.view === "duplicates";
-  byId("tools").replaceChildren(
+  redraw(
+    byId("tools"),
     narrowing(collection),
     collection?.writable ? button({ sign: "upload", text: "Add pictures", label: "Add pictures", kind: "plain folds", onclick: () => upload.choose(collection) }) : "",
     button({ sign: "copies", text: "Duplicates", label: "Near-duplicates", kind: "plain folds", "aria-pressed": String(there), onclick: () => go({ view: there ? "pictures" : "duplicates" }) }),
@@ -91,7 +92,7 @@ function show() {
 }
 
 /** Something was added, labelled or deleted here: counts and filters are new. */
-async function changed({ again = false } = {}) {
+async function changed({ again = state.view === "duplicates" } = {}) {
   try {
     await described();
   } catch (error) {

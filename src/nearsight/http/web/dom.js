@@ -82,6 +82,14 @@ export function toast(text, { action, onaction, bad = false } = {}) {
 
 const FOCUSABLE = "a[href], button:not([disabled]), input:not([disabled]), select, textarea, [tabindex]:not([tabindex='-1'])";
 
+/** Draw a place anew; the focus that was on its nth control is on the nth again. */
+export function redraw(place, ...nodes) {
+  const stops = () => [...place.querySelectorAll(FOCUSABLE)];
+  const at = stops().indexOf(document.activeElement);
+  place.replaceChildren(...nodes);
+  if (at >= 0) (stops()[at] ?? stops().at(-1))?.focus();
+}
+
 /** A modal dialog: Esc closes it, Tab stays in it, the focus goes back to where it was. `closed` is told once. */
 export function modal({ label, kind = "", closed = () => {} }, ...children) {
   const before = document.activeElement;

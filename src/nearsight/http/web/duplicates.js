@@ -10,7 +10,7 @@ import { go, state } from "./state.js";
 const PAGE = 20;
 const AGAIN = 1000; // ms between two looks at the work
 
-let atLeast = 0.95;
+let atLeast = 0.8; // cosine from which two pictures are laid over each other; what they show decides
 let run = 0;
 let eye;
 
@@ -82,8 +82,8 @@ function working({ done, total }) {
 function head(collection, changed, text) {
   const value = el("output", {}, scoreOf(atLeast));
   const slider = el("input", {
-    type: "range", min: "0.8", max: "0.999", step: "0.001", value: String(atLeast), id: "alike", "aria-label": "How alike",
-    oninput: () => (value.textContent = Number(slider.value).toFixed(3)),
+    type: "range", min: "0.5", max: "0.99", step: "0.01", value: String(atLeast), id: "alike", "aria-label": "How alike",
+    oninput: () => (value.textContent = scoreOf(Number(slider.value))),
     onchange: () => ((atLeast = Number(slider.value)), refresh(collection, changed)),
   });
   byId("line").replaceChildren(
@@ -105,7 +105,7 @@ function card(collection, group, changed) {
       el("button", { type: "button", class: "picture", "aria-label": `Open item ${key}`, onclick: () => open(key) }, el("img", { src: thumbnail(collection.name, key), alt: "", loading: "lazy", class: "here" })),
       el("figcaption", {},
         collection.writable ? el("label", { for: `keep-${key}` }, radio, el("span", { class: "word" })) : el("span", { class: "word" }),
-        scores[at] === null ? null : el("span", { class: "score" }, scoreOf(scores[at]))),
+        scores[at] === null || key === group.keep ? null : el("span", { class: "score", title: "cosine to the one that was kept" }, scoreOf(scores[at]))),
     );
   });
   const mark = () => {
@@ -126,7 +126,7 @@ function card(collection, group, changed) {
       }
       node.remove();
       toast(`${many(others.length, "copy", "copies")} deleted`);
-      changed();
+      changed({ again: false });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       toast(`${error.message} ${error.hint}`, { bad: true });

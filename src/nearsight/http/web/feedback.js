@@ -3,7 +3,7 @@
 
 import { follow, marked, marks, unpick } from "./actions.js";
 import { call, Problem } from "./api.js";
-import { button, byId, el, head, many, modal, toast } from "./dom.js";
+import { button, byId, el, head, many, modal, redraw, toast } from "./dom.js";
 import { requested } from "./results.js";
 import { browsing, go, state } from "./state.js";
 
@@ -17,7 +17,7 @@ function draw(collection, changed) {
   const parts = [];
   if (up.length || down.length) parts.push(thumbs(collection, up, down, changed));
   if (marks.picked.size) parts.push(picked(collection, [...marks.picked], changed));
-  byId("tray").replaceChildren(...parts);
+  redraw(byId("tray"), ...parts);
   byId("tray").hidden = !parts.length;
 }
 

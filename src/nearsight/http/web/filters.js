@@ -58,7 +58,7 @@ function answers(collection, where) {
     "section", { class: "field" }, el("h3", {}, "Answers"),
     collection.calibrated
       ? choice("Verdict", where, state.verdict, [[null, "All"], ["likely", "Likely"], ["sure", "Sure"]], (verdict) => go({ verdict }))
-      : null,
+      : el("p", { class: "soft" }, "nearsight calibrate finds out what these scores mean."),
     el("label", { class: "switch", for: `${where}-fold` }, el("span", {}, "Fold near-duplicates"), fold),
   );
 }

@@ -1,12 +1,13 @@
 // The box for words and the chips: what is searched for, each part with its sign and its weight.
 
 import { call, Problem, thumbnail } from "./api.js";
-import { button, byId, el, icon, toast } from "./dom.js";
+import { button, byId, el, icon, redraw, toast } from "./dom.js";
 import { among, find, keep } from "./pictures.js";
 import { browsing, go, state } from "./state.js";
 import { forPanel, plain, test, words } from "./written.js";
 
 let input, mistake, chooser;
+let drawing = 0; // chips may wait for their pictures: the last drawing is the one that counts
 let shown = ""; // what the box held when it was last set from the state
 
 /** Build the form; `current()` is the collection's description. */
@@ -97,6 +98,7 @@ export function wrong(said, problem) {
 
 /** Draw the box and the chips from the state. */
 export async function draw(collection) {
+  const mine = (drawing += 1);
   const text = words(state.examples);
   if (text !== shown || document.activeElement !== input) input.value = text;
   shown = text;
@@ -110,7 +112,8 @@ export async function draw(collection) {
   );
   if (state.also) filters.push(narrowing(state.also.filter, () => go({ also: null })));
   if (state.atLeast !== null) filters.push(narrowing(`score from ${state.atLeast}`, () => go({ atLeast: null })));
-  byId("recipe").replaceChildren(...chips, ...filters);
+  if (mine !== drawing) return;
+  redraw(byId("recipe"), ...chips, ...filters);
   byId("recipe").hidden = state.view === "duplicates" || (!chips.length && !filters.length);
 }
 

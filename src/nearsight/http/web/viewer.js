@@ -83,7 +83,7 @@ const step = (sign, label, key) =>
   button({ sign, label, kind: `step ${sign}`, disabled: key === undefined, onclick: () => open(key) });
 
 /** The picture itself, with the box that may be drawn on it. `source()` is the example that it stands for. */
-function scene(url, small, title, source, { width, height } = {}) {
+function scene(url, small, title, source, { width, height } = {}, lost = "This picture cannot be shown. Its file may have moved: nearsight check says so.") {
   const image = el("img", { src: url, alt: title, draggable: "false" });
   const frame = el("div", { class: "frame" }, image);
   if (small) {
@@ -115,7 +115,7 @@ function scene(url, small, title, source, { width, height } = {}) {
   };
   if (width && height) fit();
   image.addEventListener("load", () => (fit(), frame.classList.remove("loading")));
-  image.addEventListener("error", () => frame.replaceWith(el("p", { class: "lost" }, icon("picture"), "This picture cannot be shown. Its file may have moved: nearsight check says so.")));
+  image.addEventListener("error", () => frame.replaceWith(el("p", { class: "lost" }, icon("picture"), lost)));
   return el("div", { class: "stage" }, frame, bar);
 }
 
@@ -226,7 +226,7 @@ async function given(name) {
   const local = await find(name);
   if (!node || shown !== name) return;
   node.replaceChildren(
-    local ? scene(local.url, null, "Your picture", () => ({ picture: name })) : el("p", { class: "lost" }, icon("picture"), "This picture is in the browser that it was dropped in, and not in this one."),
+    local ? scene(local.url, null, "Your picture", () => ({ picture: name }), {}, "This browser cannot show a picture of this kind. It can be searched by all the same.") : el("p", { class: "lost" }, icon("picture"), "This picture is in the browser that it was dropped in, and not in this one."),
     el("div", { class: "facts" }, head("Your picture"), el("div", { class: "pad stack" }, el("p", { class: "soft" }, "It is sent to your server when you search by it, and not kept there."))),
   );
   node.querySelector(".head button").focus();
