@@ -5,7 +5,7 @@ import { call, Problem, thumbnail } from "./api.js";
 import { button, byId, confirmed, count, el, many, toast } from "./dom.js";
 import { scoreOf } from "./grid.js";
 import { nothing, notice, trouble } from "./notices.js";
-import { go, state } from "./state.js";
+import { go } from "./state.js";
 
 const PAGE = 20;
 const AGAIN = 1000; // ms between two looks at the work
@@ -140,6 +140,3 @@ function card(collection, group, changed) {
   );
   return node;
 }
-
-/** Whether the view is open. */
-export const active = () => state.view === "duplicates";

@@ -4,12 +4,6 @@ import { alike, less, marked, marks, more, open, pick, thumb } from "./actions.j
 import { thumbnail } from "./api.js";
 import { button, byId, el } from "./dom.js";
 
-export const VERDICTS = {
-  sure: "sure",
-  likely: "likely",
-  chance: "chance",
-};
-
 /** What was shown of each key, so that the viewer has something to say at once. */
 export const seen = new Map();
 
@@ -58,7 +52,7 @@ export function verdict(hit) {
   return el(
     "span",
     { class: `verdict ${hit.verdict ?? "none"}` },
-    hit.verdict ? el("span", { class: "word" }, VERDICTS[hit.verdict]) : null,
+    hit.verdict ? el("span", { class: "word" }, hit.verdict) : null,
     el("span", { class: "score", title: `cosine ${hit.score.toFixed(4)}` }, scoreOf(hit.score)),
   );
 }
@@ -66,7 +60,7 @@ export function verdict(hit) {
 function spoken(hit) {
   const scored = hit.score === undefined || hit.score === null ? "" : `, score ${scoreOf(hit.score)}`;
   const copies = hit.folded?.length ? `, ${hit.folded.length} nearly the same` : "";
-  return `${titleOf(hit)}${scored}${hit.verdict ? `, ${VERDICTS[hit.verdict]}` : ""}${copies}`;
+  return `${titleOf(hit)}${scored}${hit.verdict ? `, ${hit.verdict}` : ""}${copies}`;
 }
 
 function tile(collection, hit, place, total) {

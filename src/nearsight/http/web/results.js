@@ -15,9 +15,6 @@ let running = new AbortController();
 let next = null; // () => Promise: fetches the page after this one; null where there is none
 let eye;
 
-/** What was found last: the answer's `method`, `took_ms`, `generation`. */
-export let answered = {};
-
 /** Give up what is under way: something else is to be shown. */
 export function leave() {
   running.abort();
@@ -59,7 +56,6 @@ async function browse(collection, signal) {
     call("GET", "items", { query: { collection: collection.name, where: where && JSON.stringify(where), offset, limit: PAGE, order: "-key" }, signal });
   const page = await fetched();
   notice(null);
-  answered = { generation: page.generation };
   if (!page.total) return empty(collection, where);
   line(many(page.total, "picture"));
   begin("Pictures of the collection");
@@ -109,7 +105,6 @@ async function find(collection, signal) {
   let offset = 0;
   const fetched = () => search({ ...request, k: Math.min(PAGE, DEEPEST - offset), offset }, pictures, signal);
   const page = await fetched();
-  answered = page;
   say(collection, page);
   if (!page.hits.length) return undefined;
   begin(state.captions ? "Captions" : "Answers");
