@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import httpx
 import numpy as np
@@ -95,6 +96,40 @@ class Served:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=host) as client:
             return await client.request(method, path, **how)
+
+    async def raw(
+        self, path: str, *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = (), body: Sequence[Any] = ()
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and JSON of an answer to a request that no client would tidy up first."""
+        messages = [*body] or [{"type": "http.request", "body": b""}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "http_version": "1.1",
+                "method": method,
+                "scheme": "http",
+                "path": unquote(path),
+                "raw_path": path.encode(),
+                "root_path": "",
+                "query_string": b"",
+                "headers": [(b"host", b"localhost"), *headers],
+                "client": ("127.0.0.1", 1),
+                "server": ("127.0.0.1", 8000),
+                "state": {},
+            },
+            receive,
+            send,
+        )
+        return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
 
     def get(self, path: str, **how: Any) -> httpx.Response:
         return self.ask("GET", path, **how)

@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from fake_words import WORDS, install, noise, two_towers
-from nearsight import Collection
+from nearsight import Collection, create
 from nearsight.cli import render
 from nearsight.cli.app import EXIT_CODES, VERBS, app, options
 from nearsight.cli.reference import MARKER, reference, rewritten
@@ -26,7 +26,6 @@ from nearsight.core import settings
 from nearsight.core.errors import GrammarError, UnknownName
 from nearsight.core.registry import Catalogue
 from nearsight.data.datasets import load
-from nearsight.encode import create
 from nearsight.encode.encoder import TOWERS
 from nearsight.encode.heads import HEADS
 from nearsight.encode.pooling import POOLINGS
@@ -38,7 +37,9 @@ from nearsight.learn.recipe import PairRecipe, Plan, Recipe
 from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.protocol import Card
-from nearsight.search import filters, grammar
+from nearsight.search import feedback, filters, grammar, query
+from nearsight.search.duplicates import AT_LEAST, POLICIES
+from nearsight.search.duplicates.alignment import SAME
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.query import Filter, Query
 from nearsight.search.sync import Annotation
@@ -325,6 +326,52 @@ def test_the_python_of_verdicts_runs_as_it_stands(
     assert why == ""
     assert best[0].startswith("likely ")
     assert int(found) == 10
+
+
+def test_the_python_of_feedback_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "products").mkdir()
+    for number, name in enumerate([*WORDS] * 2):
+        noise(WORDS[name], number).save(tmp_path / "products" / f"{name}{number}.png")
+    with Collection.create(tmp_path / "shop.ns", two_towers()) as shop:
+        list(shop.sync(tmp_path / "products"))
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "feedback.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "feedback.md", "exec"), {})
+    written, shown = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"red; up=@\d; down=@\d rocchio", written)
+    assert shown == "False"
+    with Collection.open(tmp_path / "shop.ns", read_only=True) as shop:
+        assert shop.labels() == {None: 5, "red": 1}
+
+
+def test_the_numbers_of_feedback_are_those_of_the_program() -> None:
+    page = (PAGE.parent / "feedback.md").read_text(encoding="utf-8")
+    assert f"q' = q + {feedback.BETA:g} mean(good) - {feedback.GAMMA:g} mean(bad)" in page
+    for text in (page, PAGE.read_text(encoding="utf-8")):
+        assert f"From {query.PROBE} good and {query.PROBE} bad ones on" in text
+
+
+def test_the_python_of_duplicates_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn = load("drawn?n=4&size=96", tmp_path / "drawn").items
+    shutil.copy(drawn[0].path, tmp_path / "lamp.jpg")
+    shutil.copy(drawn[0].path, drawn[0].path.with_name("again" + drawn[0].path.suffix))
+    with Collection.create(tmp_path / "shop.ns", create("colour")) as shop:
+        list(shop.sync(tmp_path / "drawn"))
+    page = (PAGE.parent / "duplicates.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "duplicates.md", "exec"), {})
+    group, *_, last = capsys.readouterr().out.splitlines()
+    assert re.search(r" \[\d+\]$", group)
+    assert last.count("exact=True") == 2
+    assert all(f"`{policy}`" in page for policy in POLICIES)
+    assert f"({AT_LEAST:g}) or more" in page
+    assert f"at least {SAME:g}" in page
 
 
 def test_the_readmes_python_runs_as_it_stands(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearsight.cli import render
+from nearsight.cli.answers import draw, save
 from nearsight.cli.eval import finished, overview
 from nearsight.cli.examples import PICTURE, Example
 from nearsight.cli.index import make
-from nearsight.cli.search import draw, save
 from nearsight.core.errors import MissingExtra
 
 if TYPE_CHECKING:

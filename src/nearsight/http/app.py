@@ -27,6 +27,8 @@ from nearsight.http.routes import collections, items, pictures, progress, search
 from nearsight.http.settings import Settings
 
 _REST_SECONDS = 0.5
+_NOBODY = 499
+"""Counted as the status where whoever asked was gone before there was an answer."""
 _DESCRIPTION = """Find pictures by looking: by pictures, by words, by both, with plus and minus.
 
 Every error is `application/problem+json` with a stable `code` and, in `hint`, what to do about it. Pictures are
@@ -133,7 +135,7 @@ class _Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 500
+        begun, status = time.perf_counter(), _NOBODY
 
         async def sends(message: Message) -> None:
             nonlocal status

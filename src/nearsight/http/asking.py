@@ -10,7 +10,7 @@ import numpy as np
 
 from nearsight.core.errors import QueryError
 from nearsight.http.bodies import loads
-from nearsight.http.schemas import Example, SearchRequest
+from nearsight.http.schemas import EXAMPLES, JUDGED, Example, SearchRequest
 from nearsight.search.filters import Condition, Filter
 from nearsight.search.grammar import parse_filter, write_filter
 from nearsight.search.query import Query, Region, Source, Text
@@ -37,7 +37,11 @@ def query_of(asked: SearchRequest, pictures: Mapping[str, bytes]) -> Query:
 
 
 def safe(query: Query) -> Query:
-    """The query itself. Raises QueryError for one that names a file of the server's."""
+    """The query itself. Raises QueryError for one that names a file of the server's, or asks for too much work."""
+    if len(query.examples) > EXAMPLES or len(query.up) + len(query.down) > JUDGED:
+        raise QueryError(
+            f"a query has at most {EXAMPLES} examples and {JUDGED:,} judged answers here", code="query/too-much"
+        )
     for source, _ in query.examples:
         inner = source.picture if isinstance(source, Region) else source
         if isinstance(inner, Path):

@@ -1,39 +1,18 @@
-"""What comes in: JSON and multipart/form-data, read strictly and within bounds. No address in it is ever opened."""
+"""What comes in: JSON and forms, read strictly and within bounds. No address in it is ever opened."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from nearsight.http.forms import Form, read_form
 from nearsight.http.problems import Refusal
 from nearsight.http.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
-_FIELDS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One uploaded picture: the field it came in, what its sender calls it, its bytes."""
-
-    field: str
-    name: str
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The texts and the pictures of a request."""
-
-    texts: dict[str, str] = field(default_factory=dict)
-    pictures: tuple[Picture, ...] = ()
 
 
 async def read_json(request: Request, model: type[M]) -> M:
@@ -44,25 +23,17 @@ async def read_json(request: Request, model: type[M]) -> M:
     return checked(model, loads(await request.body()))
 
 
-async def read_form(request: Request, settings: Settings) -> Body:
-    """The fields of a form. Raises Refusal (400, 408, 413)."""
-    texts: dict[str, str] = {}
-    pictures: list[Picture] = []
-    try:
-        form = request.form(max_files=settings.files, max_fields=_FIELDS, max_part_size=settings.json_bytes)
-        async with form as fields:
-            for name, value in fields.multi_items():
-                if isinstance(value, UploadFile):
-                    if value.filename or value.size:  # what browsers send of an empty field is neither
-                        pictures.append(Picture(name, value.filename or "", await value.read()))
-                elif name in texts:
-                    raise Refusal(400, f"the field {name!r} is there twice", code="request/form")
-                else:
-                    texts[name] = value
-    except (MultiPartException, HTTPException) as error:
-        told = error.detail if isinstance(error, HTTPException) else error.message
-        raise Refusal(400, f"the form cannot be read: {told}", code="request/form") from error
-    return Body(texts, tuple(pictures))
+async def form(request: Request, settings: Settings) -> Form:
+    """The request's body as a form. Raises Refusal (400, 408, 413, 415)."""
+    kind = request.headers.get("content-type", "")
+    if not is_form(request):
+        raise unsupported("multipart/form-data")
+    return await read_form(kind, request.stream(), settings)
+
+
+def is_form(request: Request) -> bool:
+    """Whether the body says that it is multipart/form-data."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def loads(body: bytes | str) -> Any:

@@ -20,7 +20,6 @@ from nearsight.http import problems
 from nearsight.http.desks import busy
 from nearsight.http.house import House
 from nearsight.http.problems import Refusal
-from nearsight.http.settings import Settings
 
 COOKIE: Final = "nearsight_session"
 OPEN: Final = ("/", "/session", "/health")
@@ -50,6 +49,8 @@ class Guard:
         self.settings = house.settings
         self.draining = False
         """True from SIGTERM on: what runs goes on to its end, what comes is refused."""
+        self.held = 0
+        """Bytes of bodies in memory."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -71,7 +72,11 @@ class Guard:
             refusal.headers["Connection"] = "close"  # whatever body there is stays unread
             await problems.of(refusal)(scope, receive, sends)
             return
-        await self._app(scope, _Body(receive, limit, self.settings), sends)
+        body = _Body(receive, limit, self)
+        try:
+            await self._app(scope, body, sends)
+        finally:
+            self.held -= body.got
 
     def _look(self, scope: Scope, headers: dict[bytes, bytes]) -> int:
         """How many bytes the body may have. Raises Refusal."""
@@ -130,20 +135,21 @@ class Guard:
 
 
 class _Body:
-    """`receive` with an end: of bytes, whatever Content-Length said, and of time."""
+    """`receive` with an end: of bytes, whatever Content-Length said, of time, and of memory for all bodies together."""
 
-    def __init__(self, receive: Receive, limit: int, settings: Settings) -> None:
+    def __init__(self, receive: Receive, limit: int, guard: Guard) -> None:
         self._receive = receive
         self._limit = limit
-        self.settings = settings
+        self._guard = guard
         self._begun = time.monotonic()
-        self._got = 0
+        self.got = 0
         self._whole = False
 
     async def __call__(self) -> Message:
         if self._whole:  # what comes now is that the client has gone, whenever it does
             return await self._receive()
-        end = self._begun + self.settings.body_seconds + self._got / self.settings.body_rate
+        settings = self._guard.settings
+        end = self._begun + settings.body_seconds + self.got / settings.body_rate
         try:
             async with asyncio.timeout(max(0.0, end - time.monotonic())):
                 message = await self._receive()
@@ -152,10 +158,14 @@ class _Body:
                 408, "the request came too slowly", code="request/slow", headers={"Connection": "close"}
             ) from error
         if message["type"] == "http.request":
-            self._got += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            self.got += size
+            self._guard.held += size
             self._whole = not message.get("more_body", False)
-            if self._got > self._limit:
+            if self.got > self._limit:
                 raise too_large(self._limit)
+            if self._guard.held > settings.body_memory:
+                raise busy()
         return message
 
 

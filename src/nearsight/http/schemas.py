@@ -16,6 +16,8 @@ Where = Annotated[
 ]
 DEEPEST = 10_000
 """offset + k at most."""
+EXAMPLES = 64
+JUDGED = 1000
 _WEIGHT = 1e6
 
 
@@ -56,7 +58,7 @@ class SearchRequest(Asked):
     query: str | None = Field(
         None, description="The written form; paths of files are refused.", examples=['horse + 2: @12 - "car"']
     )
-    examples: list[Example] = Field(default_factory=list, max_length=64)
+    examples: list[Example] = Field(default_factory=list, max_length=EXAMPLES)
     where: Where | None = None
     k: int = Field(30, ge=1, le=1000, description="How many hits.")
     offset: int = Field(0, ge=0, le=DEEPEST, description="How many better ones to leave out: for the next page.")
@@ -67,9 +69,9 @@ class SearchRequest(Asked):
     verdict: Literal["likely", "sure"] | None = Field(
         None, description="Hits that are less so are left out; the collection must be calibrated."
     )
-    up: list[Key] = Field(default_factory=list, max_length=1000, description="Items that were judged good answers.")
+    up: list[Key] = Field(default_factory=list, max_length=JUDGED, description="Items that were judged good answers.")
     down: list[Key] = Field(
-        default_factory=list, max_length=1000, description="Items that were judged bad answers; they are not shown."
+        default_factory=list, max_length=JUDGED, description="Items that were judged bad answers; they are not shown."
     )
     unjudged: bool = Field(False, description="Do not show the good ones again either.")
     captions: bool = Field(False, description="Look for captions instead: each hit has the `caption` that was found.")

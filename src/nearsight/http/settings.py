@@ -27,6 +27,8 @@ class Settings:
     json_bytes: int = 1 << 20
     upload_bytes: int = 64 << 20
     """Of a request with pictures, all together."""
+    body_memory: int = 512 << 20
+    """Of the bodies of all requests together."""
     files: int = 32
     """Pictures in one request."""
     picture: Limits = Limits(max_bytes=32 << 20, max_side=20_000, max_pixels=64 << 20)  # noqa: RUF009 (frozen)

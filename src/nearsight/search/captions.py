@@ -134,6 +134,8 @@ class Captions:
             raise QueryError(f"k must be at least 1, not {k}")
         if query.fold is not None:
             raise QueryError("captions are not folded: fold is for pictures", code="query/fold", hint="leave it out")
+        if query.method is not None:
+            raise QueryError("pictures are judged, not captions", code="query/judged", hint="leave --captions out")
         if query.verdict is not None:
             raise QueryError(
                 "a verdict is said of pictures, not of captions", code="query/verdict", hint="leave it out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Self
@@ -12,22 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.arrays import Hits, Keys, Vectors, require_unit
-from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
+from nearsight.core.errors import EncoderError, EncoderMismatch, InputError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
+from nearsight.search import judgements
 from nearsight.search import sync as syncing
 from nearsight.search.aim import Aim, aim
 from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
+from nearsight.search.duplicates import AT_LEAST, Group, duplicates
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
-from nearsight.search.filters import COLUMNS, path_of
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import by_key, hashes
+from nearsight.search.listing import by_key, fields, hashes, require_fields
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
@@ -185,15 +187,21 @@ class Collection:
 
     def annotate(
         self,
-        key: int,
+        key: int | Sequence[int],
         *,
         label: str | EllipsisType | None = ...,
         captions: Sequence[str] | None = None,
         fields: Mapping[str, Value] | None = None,
     ) -> None:
-        """Change what is known about an item; what is not given stays. ``label=None`` takes the label away."""
+        """Change what is known about an item, or several in one transaction; what is not given stays. ``label=None``
+        takes the label away. Raises InputError (code ``item/unknown``): then nothing has changed."""
         change = syncing.columns(label=label, captions=captions, fields=fields)
-        self.store.amend({key: change})
+        self.store.amend(dict.fromkeys([int(key)] if isinstance(key, (int, np.integer)) else key, change))
+
+    def keep_feedback(self, query: Query | Source, up: Sequence[int] = (), down: Sequence[int] = ()) -> None:
+        """Keep which answers to a query were good and bad; see `nearsight.search.judgements`, which makes a table."""
+        asked = query if isinstance(query, Query) else Query.like(query)
+        judgements.keep(self.store, replace(asked, up=(*asked.up, *up), down=(*asked.down, *down)))
 
     def delete(self, keys: Sequence[int]) -> int:
         """Forget items (the pictures stay where they are). Returns how many there were."""
@@ -295,6 +303,12 @@ class Collection:
         """What `calibrate` found; None where nobody did, or with another encoder."""
         return self._calibration.now()
 
+    def duplicates(
+        self, at_least: float = AT_LEAST, *, keep: str = "largest", look: bool = True
+    ) -> Generator[Event, None, list[Group]]:
+        """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
+        return duplicates(self, at_least, keep=keep, look=look)
+
     # looking
 
     def keys(self, where: Filter | None = None) -> Keys:
@@ -307,23 +321,12 @@ class Collection:
         with self.store.reading() as catalogue, catalogue.view():
             rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
             if where.conditions and (not rows or where.nested):  # an alternative may hide a field that is misspelt
-                self._require_fields(where)
+                require_fields(self.store, where)
             return np.array([row[0] for row in rows], dtype=np.int64), catalogue.generation
-
-    def _require_fields(self, where: Filter) -> None:
-        with self.store.reading() as catalogue:
-            for field in sorted({field for field, _, _ in where.leaves()} - COLUMNS.keys()):
-                if not catalogue.all(
-                    "SELECT 1 FROM item WHERE json_type(fields, ?) IS NOT NULL LIMIT 1", path_of(field)
-                ):
-                    hint = f"there are: {', '.join(sorted(self.fields()))}"
-                    raise QueryError(f"no item has a field '{field}'", code="query/field", hint=hint)
 
     def fields(self) -> list[str]:
         """What can be filtered by in this collection."""
-        with self.store.reading() as catalogue:
-            own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
-        return [*COLUMNS, *sorted(row[0] for row in own)]
+        return fields(self.store)
 
     def items(self, keys: Sequence[int] | None = None, where: Filter | None = None) -> Iterator[Item]:
         """Items by key (in that order, unknown ones left out), or all that meet a filter, by rising key."""

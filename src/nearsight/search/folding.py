@@ -24,9 +24,9 @@ Look = Callable[[int], tuple[Hits, Snapshot]]
 def ranking(look: Look, query: Query, k: int, limit: int) -> tuple[list[tuple[int, float, tuple[int, ...]]], int]:
     """The k best answers to a query: (key, score, keys that are folded under it), and their one generation.
 
-    `look` finds candidates, of which there are `limit` at most; what was judged away is not among the answers. With `fold`, answers are gone through from the best,
-    until k differ and another one that differs would come next: what is folded does not depend on how many were looked
-    at. Raises what `look` raises.
+    `look` finds candidates, of which there are `limit` at most. What was judged away is no answer. With `fold`, answers
+    are gone through from the best, until k differ and another one that differs would come next: what is folded does not
+    depend on how many were looked at. Raises what `look` raises.
     """
     away = np.array(sorted(query.away), dtype=np.int64)
     fetch = (k if query.fold is None or k < 1 else k + 1) + len(away)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nearsight.core.errors import QueryError
 from nearsight.core.items import Item, Value
-from nearsight.search.filters import Filter, path_of
+from nearsight.search.filters import COLUMNS, Filter, path_of
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.store import Store
 
@@ -140,3 +140,19 @@ def _item(folder: Path, row: tuple[Any, ...]) -> Item:
     relative = Path(os.fsdecode(bytes(path)))
     whole = folder / os.fsdecode(bytes(root)) / relative if root is not None else relative
     return Item(key, whole, label, None, tuple(json.loads(captions)), json.loads(fields))
+
+
+def fields(store: Store) -> list[str]:
+    """What can be filtered by in this collection."""
+    with store.reading() as catalogue:
+        own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
+    return [*COLUMNS, *sorted(row[0] for row in own)]
+
+
+def require_fields(store: Store, where: Filter) -> None:
+    """Raises QueryError (code ``query/field``) for a field of a filter that no item has."""
+    with store.reading() as catalogue:
+        for field in sorted({field for field, _, _ in where.leaves()} - COLUMNS.keys()):
+            if not catalogue.all("SELECT 1 FROM item WHERE json_type(fields, ?) IS NOT NULL LIMIT 1", path_of(field)):
+                hint = f"there are: {', '.join(sorted(fields(store)))}"
+                raise QueryError(f"no item has a field '{field}'", code="query/field", hint=hint)

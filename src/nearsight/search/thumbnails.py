@@ -27,6 +27,8 @@ _FILE = "thumbnails.sqlite"
 _IN_MEMORY = 64 << 20
 _ON_DISK = 4 << 30
 _QUALITY = 82
+_AT_ONCE = 256
+"""Thumbnails that go at once where there are too many."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS picture(sha256 BLOB PRIMARY KEY, width INTEGER NOT NULL, height INTEGER NOT NULL)
     WITHOUT ROWID;
@@ -134,7 +136,7 @@ class Thumbnails:
             return
         pages, free, size = (int(rows[0][0]) for rows in figures)
         if (pages - free) * size > (_IN_MEMORY if self._path is None else _ON_DISK):
-            self._run("DELETE FROM thumbnail WHERE id IN (SELECT id FROM thumbnail ORDER BY id LIMIT 256)")
+            self._run("DELETE FROM thumbnail WHERE id IN (SELECT id FROM thumbnail ORDER BY id LIMIT ?)", _AT_ONCE)
 
     def _run(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Nothing where the file is busy or full: it can be made again. A damaged one is replaced."""

@@ -39,9 +39,9 @@ def body_of(model: str, *, form: bool = False) -> dict[str, Any]:
 
 async def asked(request: Request, house: House) -> tuple[SearchRequest, dict[str, bytes]]:
     """A search as JSON, or as a form with pictures."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if not bodies.is_form(request):
         return await bodies.read_json(request, SearchRequest), {}
-    body = await bodies.read_form(request, house.settings)
+    body = await bodies.form(request, house.settings)
     if set(body.texts) != {"request"}:
         raise Refusal(400, "the form has the search as JSON in its field 'request'", code="request/form")
     return (

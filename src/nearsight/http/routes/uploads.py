@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from nearsight.core.errors import InputError, PictureError, ReadOnly
 from nearsight.http import answers, bodies, problems
-from nearsight.http.bodies import Picture
+from nearsight.http.forms import Picture
 from nearsight.http.house import House
 from nearsight.http.problems import Refusal
 from nearsight.http.room import Room
@@ -44,9 +44,7 @@ async def add_items(request: Request, collection: Name = None) -> Response:
     room = house.room(collection)
     if not room.writable:
         raise ReadOnly("this server changes nothing")
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise bodies.unsupported("multipart/form-data")
-    body = await bodies.read_form(request, house.settings)
+    body = await bodies.form(request, house.settings)
     given: dict[str, Any] = {name: text if name == "label" else bodies.loads(text) for name, text in body.texts.items()}
     about = bodies.checked(ItemChange, given)
     if not body.pictures or {picture.field for picture in body.pictures} != {"pictures"}:

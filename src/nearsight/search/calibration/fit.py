@@ -10,8 +10,9 @@ value, and its distribution over queries is what a real best score is held again
   distribution function F(x)^n. Where a collection falls into few tight groups that is too much, and then it is said
   that nothing can be told. How often an answer is right, nobody knows here.
 
-In the first case fewer than n items were searched, in a large collection only a sample. The best of n exceeds the best
-of u by b log(n / u) in the mean, where b is the mean distance of the best two (Gumbel, 1958; Weissman, 1978).
+In the first case fewer than n items were searched, and in a large collection only a sample. The best of n exceeds the
+best of u by b log(n / u) in the mean, where b is the mean distance of the best two (Gumbel, 1958; Weissman, 1978). What
+a threshold is worth is measured among those that were searched, before it is raised for the others.
 
 A threshold is the smallest score that at most a declared share of unrelated queries reach: of m of them, the place
 ceil((m + 1)(1 - rate)) by rising score, which keeps the rate for the next one whatever the distribution (Vovk et al.,
@@ -69,10 +70,10 @@ Floats = NDArray[np.float64]
 class _Seen:
     """What the scores of m queries are like; NaN where there is no such thing.
 
-    null     best score to an unrelated item, of as many as there are items
+    null     best score to an unrelated item, of as many as were searched; or quantiles of that, in columns
     related  best score to a related item; to any, where nothing says which are
     scores   (m, 10) of the first ten answers, and `right` 1 for the related of them, 0 for the unrelated
-    spacing  mean distance of the best two unrelated
+    spacing  what the best unrelated score rises by when the items become e times as many
     """
 
     null: Floats
@@ -114,8 +115,9 @@ def calibrate(collection: Collection, *, by: str = "auto", seed: int = 0) -> Gen
     elif how == "captions":
         texts = [item.captions for item in items]
         relation = ByCaptions([texts[at] for at in asked], texts, asked)
-    pictures = yield from _scale("pictures", gallery[asked], asked, gallery, len(keys), relation, rng)
-    words = yield from _words(collection, items, gallery, len(keys), by, rng)
+    more = math.log(len(keys) / len(items))
+    pictures = yield from _scale("pictures", gallery[asked], asked, gallery, more, relation, rng)
+    words = yield from _words(collection, items, gallery, more, by, rng)
     found = Calibration(pictures, words, len(keys), snapshot.generation, collection.fingerprint, seed)
     write(collection.folder, found)
     yield Done("calibrate", {"pictures": pictures.queries, "words": words.queries if words else 0})
@@ -139,7 +141,7 @@ def _how(by: str, items: Sequence[Item]) -> str:
 
 
 def _words(
-    collection: Collection, items: Sequence[Item], gallery: Vectors, n: int, by: str, rng: np.random.Generator
+    collection: Collection, items: Sequence[Item], gallery: Vectors, more: float, by: str, rng: np.random.Generator
 ) -> Generator[Event, None, Scale | None]:
     """What a score of words means: by captions of the items where there are enough, else by texts of our own."""
     if "text" not in collection.modalities:
@@ -157,7 +159,7 @@ def _words(
     relation = None
     if by_captions:
         relation = ByCaptions([[told[row][1]] for row in rows], [item.captions for item in items], own)
-    return (yield from _scale("words", vectors, None, gallery, n, relation, rng))
+    return (yield from _scale("words", vectors, None, gallery, more, relation, rng))
 
 
 def bank() -> list[str]:
@@ -187,16 +189,18 @@ def _scale(
     queries: Vectors,
     own: NDArray[np.int64] | None,
     gallery: Vectors,
-    n: int,
+    more: float,
     relation: Relation | None,
     rng: np.random.Generator,
 ) -> Generator[Event, None, Scale]:
-    seen = yield from _look(what, queries, own, gallery, n, relation)
+    """`more`: the logarithm of how many times as many items there are as in `gallery`."""
+    seen = yield from _look(what, queries, own, gallery, relation)
     order = rng.permutation(len(queries))
     fitted, held = order[::2], order[1::2]
     null = seen.null[fitted].ravel()
     null = np.sort(null[~np.isnan(null)])
-    levels = {name: _level(null, seen, held, rate, part, relation) for name, (rate, part) in RATES.items()}
+    lift = seen.spacing * more
+    levels = {name: _level(null, seen, held, lift, rate, part) for name, (rate, part) in RATES.items()}
     how = relation.how if relation is not None else "statistics"
     return Scale(levels[LIKELY], levels[SURE], how, len(fitted), len(gallery), seen.spacing)
 
@@ -206,11 +210,10 @@ def _look(
     queries: Vectors,
     own: NDArray[np.int64] | None,
     gallery: Vectors,
-    n: int,
     relation: Relation | None,
 ) -> Generator[Event, None, _Seen]:
     """Search for every query among the gallery; `own` (m,) is the place there that is the query itself."""
-    m = len(queries)
+    m, n = len(queries), len(gallery)
     null = np.full((m, _DRAWS if relation is None else 1), np.nan)
     related, gaps, searched = np.full(m, np.nan), np.full(m, np.nan), np.full(m, np.nan)
     scores, right = np.full((m, _FIRST), np.nan), np.full((m, _FIRST), np.nan)
@@ -222,7 +225,7 @@ def _look(
         first = np.argpartition(-there, _FIRST, axis=1)[:, :_FIRST]
         scores[rows] = np.take_along_axis(there, first, axis=1)
         if relation is None:
-            null[rows] = _normal(there, n)
+            null[rows], gaps[rows] = _normal(there)
             if own is not None:  # of our own texts nobody knows whether there is anything related
                 related[rows] = there.max(axis=1)
         else:
@@ -239,43 +242,46 @@ def _look(
             best_related = np.where(signs > 0, there, -np.inf).max(axis=1)
             related[rows] = np.where(np.isfinite(best_related), best_related, np.nan)
         yield Step(f"calibrate {what}", rows.stop, m)
-    spacing = float(np.nanmean(gaps)) if relation is not None and (~np.isnan(gaps)).any() else 0.0
+    spacing = float(np.nanmean(gaps)) if (~np.isnan(gaps)).any() else 0.0
     if relation is not None:
         null[:, 0] += spacing * np.log(n / searched)
     return _Seen(null, related, scores, right, spacing)
 
 
-def _normal(scores: Floats, n: int) -> Floats:
-    """(b, g) scores -> (b, draws) quantiles of the best of n unrelated, where those from the median to the 80% quantile
-    are the middle of a normal distribution."""
+def _normal(scores: Floats) -> tuple[Floats, Floats]:
+    """(b, n) scores -> (b, draws) quantiles of the best of n unrelated, where those from the median to the 80% quantile
+    are the middle of a normal distribution; and (b,) what the median of that rises by for e times as many."""
     low, high = np.quantile(scores, _MIDDLE, axis=1)
-    normal = NormalDist()
-    deviation = (high - low) / normal.inv_cdf(_MIDDLE[1])
-    places = [normal.inv_cdf(((draw + 0.5) / _DRAWS) ** (1 / n)) for draw in range(_DRAWS)]
-    return low[:, None] + deviation[:, None] * np.array(places)
+    deviation = (high - low) / NormalDist().inv_cdf(_MIDDLE[1])
+
+    def best(share: float, n: float) -> float:
+        return NormalDist().inv_cdf(share ** (1 / n))
+
+    n = scores.shape[1]
+    places = np.array([best((draw + 0.5) / _DRAWS, n) for draw in range(_DRAWS)])
+    return low[:, None] + deviation[:, None] * places, deviation * (best(0.5, math.e * n) - best(0.5, n))
 
 
-def _level(
-    null: Floats, seen: _Seen, held: NDArray[np.int64], rate: float, part: float, relation: Relation | None
-) -> Level:
-    """The threshold that at most `rate` of the fitted `null` (sorted) reach, measured on the queries `held`."""
+def _level(null: Floats, seen: _Seen, held: NDArray[np.int64], lift: float, rate: float, part: float) -> Level:
+    """The threshold that at most `rate` of the fitted `null` (sorted) reach, measured on the queries `held` among what
+    was searched, and then raised by `lift` for what was not."""
     place = math.ceil((len(null) + 1) * (1 - rate))
     if place > len(null):
         why = f"{len(null)} unrelated queries are too few to say what only {rate:.0%} of them reach"
         return Level(None, rate, why)
-    at = float(np.nextafter(null[place - 1], np.inf))
+    at = float(np.nextafter(np.float32(null[place - 1]), np.float32(np.inf)))  # scores are float32
     related = seen.related[held]
     found = _share(related[~np.isnan(related)] >= at)
     false = precision = None
-    if relation is not None:
+    if seen.null.shape[1] == 1:
         other = seen.null[held, 0]
         false = _share(other[~np.isnan(other)] >= at)
         right = np.where(seen.scores[held] >= at, seen.right[held], np.nan)
         judged = (~np.isnan(right)).sum(axis=1)
         if judged.any():
             precision = bootstrap(np.nansum(right, axis=1)[judged > 0] / judged[judged > 0])
-    why = _doubt(at, rate, part, found, precision)
-    return Level(None if why else at, rate, why, false, found, precision)
+    why = _doubt(at + lift, rate, part, found, precision)
+    return Level(None if why else at + lift, rate, why, false, found, precision)
 
 
 def _doubt(at: float, rate: float, part: float, found: Interval | None, precision: Interval | None) -> str:

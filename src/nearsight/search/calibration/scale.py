@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from nearsight.core.artefact import read_manifest, write_manifest
 from nearsight.core.errors import Damaged, FormatError, NotACollection, QueryError
 from nearsight.measure.intervals import Interval
@@ -125,11 +127,11 @@ class Bars:
 
     def verdict(self, score: float) -> Verdict | None:
         """``chance``, ``likely`` or ``sure``; None where not even `likely` can be told."""
-        if self.sure is not None and score >= self.sure:
+        if self.sure is not None and _reaches(score, self.sure):
             return "sure"
         if self.likely is None:
             return None
-        return "likely" if score >= self.likely else "chance"
+        return "likely" if _reaches(score, self.likely) else "chance"
 
     def required(self, query: Query) -> Query:
         """A query whose answers score enough for its verdict. Raises QueryError (code ``query/verdict``)."""
@@ -198,6 +200,11 @@ def _scale(told: Mapping[str, Any] | None) -> Scale | None:
 def _level(told: Mapping[str, Any]) -> Level:
     intervals = {name: told[name] and Interval(**told[name]) for name in ("false", "found", "precision")}
     return Level(**{**told, **intervals})
+
+
+def _reaches(score: float, at: float) -> bool:
+    """As a search compares: in the precision that scores have."""
+    return bool(np.float32(score) >= np.float32(at))
 
 
 def _sum(parts: Sequence[tuple[float, float | None]]) -> float | None:
