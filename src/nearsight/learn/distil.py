@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _SURVEYED = 16
 """Batches on which the spread of the teacher's stages is measured."""
-_SMALLEST = 1e-4
-"""A channel's variance counts as this share of the stage's mean at least: what hardly moves is nearly noise."""
+_SMALLEST = 0.1
+"""A channel's variance counts as this share of the stage's mean at least: of what hardly moves, little is asked."""
 
 
 class Material(Opened, Protocol):
