@@ -8,14 +8,12 @@ to point where the teacher's does. Both networks see the same views. No labels a
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -23,7 +21,7 @@ import numpy as np
 
 from nearsight.core import settings
 from nearsight.core.errors import InputError, TrainingError
-from nearsight.encode.export import need_torch, pixel_network
+from nearsight.encode.export import folded, need_torch, pixel_network
 from nearsight.encode.network import TorchTower
 from nearsight.encode.trainable import seeded
 from nearsight.learn import checkpoint
@@ -87,21 +85,6 @@ def cut(module: Module, staged: Staged) -> list[Any]:
             hint="trunk names a Sequential (features, stages), ends the child behind each stage's last",
         )
     return [trunk[begin:end] for begin, end in zip((0, *ends), ends, strict=False)]
-
-
-def folded(module: Module) -> Any:
-    """A copy in eval mode without gradients, each batch norm behind a convolution made part of it."""
-    import torch
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    module = copy.deepcopy(module).eval()
-    for parent in list(module.modules()):
-        layers = list(parent.named_children()) if isinstance(parent, torch.nn.Sequential) else []
-        for (name, layer), (following, norm) in pairwise(layers):
-            if isinstance(layer, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
-                parent.set_submodule(name, fuse_conv_bn_eval(layer, norm))
-                parent.set_submodule(following, torch.nn.Identity())
-    return module.requires_grad_(False)
 
 
 class Pupil:

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from nearsight.core.errors import InputError
-from nearsight.encode.export import digest_of
+from nearsight.encode.export import digest_of, folded
 from nearsight.encode.trainable import seeded
-from nearsight.learn.distil import Course, Taught, cut, folded
+from nearsight.learn.distil import Course, Taught, cut
 from nearsight.learn.lessons import Lessons, Schedule, Staged
 from nearsight.learn.stored import Stored, open_stored, store
 from nearsight.learn.views import Views

@@ -34,9 +34,15 @@ _EXPANSION, _DIM = 6, 1280
 
 
 def build(
-    variant: str | None = None, *, size: int = 192, weights: str = "", seed: int = 0, keep_weights: bool = False
+    variant: str | None = None,
+    *,
+    size: int = 192,
+    norm: bool = True,
+    weights: str = "",
+    seed: int = 0,
+    keep_weights: bool = False,
 ) -> TorchTower:
-    """`size`: side of its pictures, a multiple of 32.
+    """`size`: side of its pictures, a multiple of 32. `norm=false`: without batch norm, convolutions have biases.
 
     Raises UnknownName, InputError, MissingExtra, EncoderError (code ``encoder/weights``).
     """
@@ -47,27 +53,32 @@ def build(
         raise InputError(f"compact takes a size of 32 .. 1024 that is a multiple of {_STRIDE}, not {size}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(torch.nn)
+        network = _network(torch.nn, norm)
     if weights:
         load_weights(network, weights_path(weights))
-    options = {"size": size, "weights": weights, "seed": seed, "keep_weights": keep_weights}
+    options = {"size": size, "norm": norm, "weights": weights, "seed": seed, "keep_weights": keep_weights}
     return TorchTower(
         address_of("compact", "", build, options),
         network,
         Preprocess(size, size, fit="squash", interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        {"tower": "compact"},
+        {"tower": "compact", **({} if norm else {"norm": False})},
         keep_weights=keep_weights,
     )
 
 
-def _network(nn: Any) -> Any:
+def _network(nn: Any, norm: bool) -> Any:
     """Children ``stages``, a module each, and ``pool``: the mean over places."""
 
     def convolved(given: int, out: int, side: int, stride: int = 1, groups: int = 1, bent: bool = True) -> list[Any]:
         room = [nn.ZeroPad2d((0, side - 2, 0, side - 2))] if stride > 1 else []
         padding = 0 if stride > 1 else side // 2
-        layer = nn.Conv2d(given, out, side, stride, padding, groups=groups, bias=False)
-        return [*room, layer, nn.BatchNorm2d(out), *([nn.ReLU6(inplace=True)] if bent else [])]
+        layer = nn.Conv2d(given, out, side, stride, padding, groups=groups, bias=not norm)
+        return [
+            *room,
+            layer,
+            nn.BatchNorm2d(out) if norm else nn.Identity(),
+            *([nn.ReLU6(inplace=True)] if bent else []),
+        ]
 
     class Block(nn.Module):  # type: ignore[misc, name-defined]
         """`layers`, and what they are given added to what they give where both are of one shape."""
