@@ -14,13 +14,17 @@ from pathlib import Path
 from nearsight.core import settings
 from nearsight.core.errors import DatasetError, NearsightError, NotACollection
 from nearsight.core.events import Skipped
+from nearsight.encode import Encoder
+from nearsight.encode.images.bundled import FOLDER
 from nearsight.encode.trainable import seeded
 from nearsight.learn.devices import keep_freed_memory
 from nearsight.learn.distil import Course, Taught
 from nearsight.learn.lessons import Lessons
 from nearsight.learn.stored import Stored, open_stored, store
 from training.bundled.judge import Judge
+from training.bundled.package import image_tower, package
 from training.bundled.pictures import Gathered, gathered
+from training.bundled.words import words
 
 HERE = Path(__file__).parent
 LONGEST = 192
@@ -29,10 +33,12 @@ LONGEST = 192
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.bundled", description=__doc__)
-    parser.add_argument("step", choices=("pictures", "image", "judge"))
+    parser.add_argument("step", choices=("pictures", "image", "judge", "package"))
     parser.add_argument("--out", type=Path, default=Path("runs/bundled"), help="where pictures and checkpoints lie")
     parser.add_argument("--recipe", type=Path, default=HERE / "image.toml")
     parser.add_argument("--judge", type=int, default=50_000, metavar="N", help="judge after so many pictures")
+    parser.add_argument("--size", type=int, default=192, help="side of the pictures that the package sees")
+    parser.add_argument("--to", type=Path, default=FOLDER, help="where the package is written")
     parser.add_argument("--rest", type=Path, metavar="FILE", help="take no step while FILE exists")
     given = parser.parse_args()
     keep_freed_memory()
@@ -71,6 +77,9 @@ def image(given: argparse.Namespace, found: Gathered, pictures: Stored) -> None:
     if given.step == "judge":
         judged(judge, course)
         return
+    if given.step == "package":
+        packaged(given, found, judge, course)
+        return
     running, last = course.teach(said=20, rest=given.rest.exists if given.rest else lambda: False), course.seen
     stopped: list[int] = []
     for name in (signal.SIGTERM, signal.SIGINT):  # between two steps, where it can be saved
@@ -85,6 +94,21 @@ def image(given: argparse.Namespace, found: Gathered, pictures: Stored) -> None:
             last = taught.seen
             judged(judge, course)
     judged(judge, course)
+
+
+def packaged(given: argparse.Namespace, found: Gathered, judge: Judge, course: Course) -> None:
+    """The text tower beside the image tower as it is now, and both as the encoder folder in the package."""
+    tower = image_tower(course.pupil.trained(), given.size)
+    say(f"folded, shares of the teacher's P@1 and mAP: {figures(judge.shares(tower.module, tower.preprocess))}")
+    root = Path(os.environ["NEARSIGHT_DATA"])
+    encoder = words(tower, found.teaching, root, given.out / "words" / Encoder(tower).spec.fingerprint[:16], say)
+    whole = encoder.tower
+    say(f"whitened, shares of the teacher's P@1 and mAP: {figures(judge.shares(whole.module, whole.preprocess))}")
+    also = {path.name: path.read_bytes() for path in (given.recipe, HERE / "texts.toml", HERE / "words.toml")}
+    told = {"seen": course.seen, "pictures": course.pictures.digest, "captions": "see training/bundled"}
+    package(encoder, given.to, {**also, "training.json": json.dumps(told, indent=1).encode()})
+    size = sum(file.stat().st_size for file in given.to.iterdir()) / 1e6
+    say(f"{given.to}: {size:.1f} MB, {encoder.spec.fingerprint}")
 
 
 def judged(judge: Judge, course: Course) -> None:
