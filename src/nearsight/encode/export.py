@@ -24,6 +24,8 @@ from nearsight.encode.preprocess import Preprocess
 from nearsight.encode.runtimes import RUNTIMES
 
 OPSET = 18
+HALF = ".half"
+"""Behind the names of weights that `halved` has halved."""
 _WORTH_HALVING = 64
 """Numbers in a tensor."""
 
@@ -229,7 +231,7 @@ def halved(graph: bytes) -> bytes:
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
         if values.dtype == np.float32 and values.size >= _WORTH_HALVING:
-            name, kept = tensor.name, f"{tensor.name}.half"
+            name, kept = tensor.name, tensor.name + HALF
             tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), kept))
             casts.append(onnx.helper.make_node("Cast", [kept], [name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]

@@ -7,15 +7,23 @@ package, like any that ``nearsight train`` writes.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import numpy as np
 
 from nearsight.core.artefact import read_artefact
 from nearsight.core.errors import EncoderError, NotACollection
-from nearsight.encode.encoder import FORMAT, VERSION, TextTower
+from nearsight.encode.encoder import FORMAT, TOWERS, VERSION, TextTower
+from nearsight.encode.export import HALF, load_state, need_torch
+from nearsight.encode.graph import tensors_in
 from nearsight.encode.images._exported import Exported
+from nearsight.encode.network import FACTS, TorchTower
 from nearsight.encode.text_tower import read_text_tower
 
 FOLDER = Path(__file__).parent / "_bundled"
+_WITHIN = "network.tower."
+"""What the graph calls the network in it."""
 
 
 class Bundled(Exported):
@@ -28,6 +36,24 @@ class Bundled(Exported):
         self.restore(folder)
         self.text = read_text_tower(folder)
         self.address = "bundled"
+
+    def network(self) -> TorchTower:
+        """What pictures go through before their features are whitened, with its weights: for training to go on from.
+
+        Raises MissingExtra, EncoderError (code ``encoder/weights``).
+        """
+        torch = need_torch("training")
+        made_of = json.loads(self.files()[FACTS])["architecture"]["tower"]  # type: ignore[arg-type]
+        tower: TorchTower = TOWERS.build(f"{made_of}{'&' if '?' in made_of else '?'}size={self.side}")
+        weights = tensors_in(self._network())
+        names = {name.removesuffix(HALF).removeprefix(_WITHIN): name for name in weights}
+        state = {
+            name: torch.tensor(weights[names[name]].astype(np.float32))
+            for name in tower.module.state_dict()
+            if name in names
+        }
+        load_state(tower.module, state, "the encoder that comes along")
+        return TorchTower(tower.base, tower.module, tower.preprocess, tower.facts)
 
 
 def build() -> Bundled:
