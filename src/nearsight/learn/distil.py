@@ -321,7 +321,11 @@ class Course:
         orders = {
             turn: np.random.default_rng((self.lessons.seed, 2, turn)).permutation(n) for turn in {*(at // n).tolist()}
         }
-        return np.fromiter((orders[turn][place] for turn, place in zip(at // n, at % n, strict=True)), np.int64, size)
+        return np.fromiter(
+            (orders[turn][place] for turn, place in zip((at // n).tolist(), (at % n).tolist(), strict=True)),
+            np.int64,
+            size,
+        )
 
     def _loader(self, side: int, pool: ThreadPoolExecutor) -> Loader:
         shown = self.pupil.tower.preprocess.changed(size=side, resize=side)

@@ -90,7 +90,7 @@ def ngram_network(recipe: PairRecipe, pictures: int, words: GramWords) -> Any:
 def _text_side(torch: Any, words: GramWords, head: Any) -> Any:
     """The module with the children ``pool``, the table, and ``head``; it takes what `Bags.rows` gives."""
 
-    class Table(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Table(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.from_numpy(words.grams.numbers()))
@@ -99,7 +99,7 @@ def _text_side(torch: Any, words: GramWords, head: Any) -> Any:
             look_up = torch.nn.functional.embedding_bag
             return look_up(rows, self.weight, starts, mode="sum", per_sample_weights=shares)
 
-    class Side(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Side(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.pool, self.head, self.dim = Table(), head, head.dim

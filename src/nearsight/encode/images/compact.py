@@ -80,7 +80,7 @@ def _network(nn: Any, norm: bool) -> Any:
             *([nn.ReLU6(inplace=True)] if bent else []),
         ]
 
-    class Block(nn.Module):  # type: ignore[misc, name-defined]
+    class Block(nn.Module):  # type: ignore[misc]
         """`layers`, and what they are given added to what they give where both are of one shape."""
 
         def __init__(self, layers: list[Any], around: bool) -> None:

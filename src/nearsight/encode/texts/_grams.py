@@ -57,11 +57,12 @@ class Hashing:
         found = [_of_word(self, word) for word in words]
         sizes = [len(rows) for rows in found]
         every, order = [row for rows in found for row in rows], np.arange(len(words))
-        of, shares = np.repeat(order, sizes), np.repeat(1 / np.array(sizes or [1], np.float32), sizes or [0])
+        of = np.repeat(order, sizes)
+        shares = (1 / np.array(sizes, dtype=np.float32))[of]
         if self.pairs and len(words) > 1:
             every += [_hash(f"{a} {b}") % self.rows for a, b in pairwise(words)]
-            of, shares = np.concatenate([of, order[:-1]]), np.concatenate([shares, np.ones(len(words) - 1, np.float32)])
-        return Bag(words, np.array(every, dtype=np.int64), of, shares)
+            of, shares = np.concatenate([of, order[:-1]]), np.concatenate([shares, np.ones(len(words) - 1)])
+        return Bag(words, np.array(every, dtype=np.int64), of, shares.astype(np.float32))
 
 
 @lru_cache(_KEPT)
@@ -154,10 +155,7 @@ class GramWords:
 
     def __init__(self, address: str, grams: Grams, longest: int) -> None:
         self.address, self.grams, self.longest = address, grams, longest
-
-    @property
-    def width(self) -> int:
-        return int(self.grams.levels.shape[1])
+        self.width = int(grams.levels.shape[1])
 
     @property
     def fitted(self) -> bool:
@@ -185,4 +183,4 @@ class GramWords:
             self.address, self.longest = str(told["address"]), int(told["longest"])
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"the n-grams in {folder} cannot be read: {error}") from error
-        self.grams = grams
+        self.grams, self.width = grams, int(grams.levels.shape[1])
