@@ -19,8 +19,8 @@ test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, the page
 	$(PYTEST) -n 2 -m "real or slow or torch or browser"
 
 check: $(VENV)/.dev  ## format, lint, types
-	$(VENV)/bin/ruff format --check src tests benchmarks
-	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks training
+	$(VENV)/bin/ruff check src tests benchmarks training
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.all  ## every figure of docs/results (long)

@@ -50,8 +50,9 @@ class Sets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: Numbers) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(r,) -> members (r, s, width) and mask (r, s), True where a member is."""
+    def rows(self, rows: Numbers) -> tuple[NDArray[Any], ...]:
+        """(r,) -> members (r, s, width) and mask (r, s), True where a member is; or what else a side's own pooling
+        takes."""
         ...
 
 
