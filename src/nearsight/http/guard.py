@@ -14,6 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nearsight.http import problems
@@ -43,8 +44,10 @@ _LONGEST_PATH, _LONGEST_QUERY = 1024, 64 << 10
 class Guard:
     """The application with a guard before it."""
 
-    def __init__(self, app: ASGIApp, house: House) -> None:
+    def __init__(self, app: ASGIApp, api: FastAPI, house: House) -> None:
+        """`app`: what a request goes to; `api`: the one that describes itself, within it."""
         self._app = app
+        self.api = api
         self.house = house
         self.settings = house.settings
         self.draining = False
