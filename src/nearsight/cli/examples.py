@@ -42,7 +42,7 @@ class Example:
         """What is searched for by the name of its file, not by its content, where it has one."""
         from nearsight.search.query import Region
 
-        path: Source = Path(self.given)
+        path = Path(self.given)
         if isinstance(self.source, Region):
             return Region(path, self.source.box) if isinstance(self.source.picture, bytes) else self.source
         return path if self.kind == PICTURE and self.given != STDIN else self.source

@@ -29,7 +29,7 @@ from nearsight.search.duplicates import AT_LEAST, Group, duplicates
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import by_key, fields, hashes, require_fields
+from nearsight.search.listing import admitted, by_key, fields, hashes
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
@@ -317,12 +317,7 @@ class Collection:
 
     def admitted(self, where: Filter) -> tuple[Keys, int]:
         """As `keys`, with the generation in which they meet the filter."""
-        clause, values = where.sql()
-        with self.store.reading() as catalogue, catalogue.view():
-            rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
-            if where.conditions and (not rows or where.nested):  # an alternative may hide a field that is misspelt
-                require_fields(self.store, where)
-            return np.array([row[0] for row in rows], dtype=np.int64), catalogue.generation
+        return admitted(self.store, where)
 
     def fields(self) -> list[str]:
         """What can be filtered by in this collection."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nearsight.core.artefact import replaced_whole
 from nearsight.core.errors import InputError
 from nearsight.core.events import Done, Event, Step
 from nearsight.search.export import cell, path_text
-from nearsight.search.query import Query, Source, Text
+from nearsight.search.query import Query, Text
 from nearsight.search.store.catalogue import Catalogue, pack_json
 from nearsight.search.store.store import Store
 
@@ -49,7 +51,7 @@ def keep(store: Store, query: Query) -> None:
 
     Raises InputError: ``feedback/none`` where nothing was judged, ``item/unknown``; ReadOnly, WriteFailed.
     """
-    named = [(int(source), weight) for source, weight in query.examples if _is_key(source)]
+    named = [(int(source), weight) for source, weight in query.examples if isinstance(source, (int, np.integer))]
     up = list(dict.fromkeys([*query.up, *(key for key, weight in named if weight > 0 and key not in query.down)]))
     down = list(dict.fromkeys([*query.down, *(key for key, weight in named if weight < 0 and key not in up)]))
     if not query.up and not query.down:
@@ -132,7 +134,3 @@ def _captions(judgements: Sequence[Judgement]) -> dict[int, list[str]]:
             if judgement.words not in found.setdefault(key, []):
                 found[key].append(judgement.words)
     return found
-
-
-def _is_key(source: Source) -> bool:
-    return isinstance(source, int) or (hasattr(source, "__index__") and not getattr(source, "shape", ()))

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from nearsight.core.arrays import Keys
 from nearsight.core.errors import QueryError
 from nearsight.core.items import Item, Value
 from nearsight.search.filters import COLUMNS, Filter, path_of
@@ -147,6 +150,17 @@ def fields(store: Store) -> list[str]:
     with store.reading() as catalogue:
         own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
     return [*COLUMNS, *sorted(row[0] for row in own)]
+
+
+def admitted(store: Store, where: Filter) -> tuple[Keys, int]:
+    """Keys (n,) of the items that meet a filter, sorted, and the generation in which they do. Raises QueryError for a
+    field that no item has."""
+    clause, values = where.sql()
+    with store.reading() as catalogue, catalogue.view():
+        rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
+        if where.conditions and (not rows or where.nested):  # an alternative may hide a field that is misspelt
+            require_fields(store, where)
+        return np.array([row[0] for row in rows], dtype=np.int64), catalogue.generation
 
 
 def require_fields(store: Store, where: Filter) -> None:
