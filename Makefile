@@ -26,6 +26,7 @@ check: $(VENV)/.dev  ## format, lint, types
 bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.foundation
 	$(VENV)/bin/python -m benchmarks.training
+	$(VENV)/bin/python -m benchmarks.server
 
 clean:
 	rm -rf $(VENV) demo build dist

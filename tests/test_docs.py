@@ -39,7 +39,7 @@ from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.protocol import Card
 from nearsight.search import feedback, filters, grammar, query
-from nearsight.search.duplicates import AT_LEAST, POLICIES
+from nearsight.search.duplicates import ALIKE, POLICIES
 from nearsight.search.duplicates.alignment import SAME
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.query import Filter, Query
@@ -371,7 +371,7 @@ def test_the_python_of_duplicates_runs_as_it_stands(
     assert re.search(r" \[\d+\]$", group)
     assert last.count("exact=True") == 2
     assert all(f"`{policy}`" in page for policy in POLICIES)
-    assert f"({AT_LEAST:g}) or more" in page
+    assert f"then {ALIKE:g} counts" in page
     assert f"at least {SAME:g}" in page
 
 

@@ -25,7 +25,7 @@ from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.duplicates import AT_LEAST, Group, duplicates
+from nearsight.search.duplicates import Group, duplicates
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
@@ -304,7 +304,7 @@ class Collection:
         return self._calibration.now()
 
     def duplicates(
-        self, at_least: float = AT_LEAST, *, keep: str = "largest", look: bool = True
+        self, at_least: float | None = None, *, keep: str = "largest", look: bool = True
     ) -> Generator[Event, None, list[Group]]:
         """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
         return duplicates(self, at_least, keep=keep, look=look)

@@ -46,7 +46,7 @@ def test_what_is_resized_or_darkened_is_the_same(scenes: list[Image.Image], chan
         "itself": lambda scene: scene,
     }[change]
     found = likeness(of(scenes), of([done(scene) for scene in scenes]))
-    assert (found >= SAME).mean() >= 0.9
+    assert (found >= SAME).mean() >= (0.8 if change == "darker" else 1)
     if change == "itself":
         np.testing.assert_allclose(found, 1, atol=0.15)
 
