@@ -72,7 +72,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    return Guard(_Counted(app, house.metrics), house)
+    return Guard(_Counted(app, house.metrics), app, house)
 
 
 class _Api(FastAPI):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ def serve(folders: Sequence[Path], settings: Settings, told: Callable[[str], Non
 
     Raises InputError (code ``serve/port`` where the port is taken) and as `create_app`.
     """
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form, and we answer it
     with _listen(settings) as listening:
         app = create_app(folders, settings)
         protocol = _protocol(settings, _room_for(settings.connections))
