@@ -71,7 +71,7 @@ def test_thumbs_are_kept_for_training(browse: Browse) -> None:
         page.get_by_role("button", name="Keep for training").click()
     sent = kept.value.post_data_json
     assert (sent["up"], sent["down"], sent["examples"]) == ([up], [down], [{"key": 5, "weight": 1}])
-    expect(page.get_by_text("kept for training")).to_be_visible()
+    expect(page.get_by_text("2 judgements kept for training")).to_be_visible()
 
 
 def test_pictures_are_added_and_what_cannot_be_is_named(browse: Browse, tmp_path: Path) -> None:

@@ -107,14 +107,16 @@ async function signIn() {
   }
 }
 
-/** POST to /search: JSON alone, or with the pictures that its examples name. */
-export function search(request, pictures, signal) {
-  if (!pictures.size) return call("POST", "search", { json: request, signal });
+/** POST a search, or what was judged of one: JSON alone, or a form with the pictures that its examples name. */
+export function posted(path, request, pictures, signal) {
+  if (!pictures.size) return call("POST", path, { json: request, signal });
   const form = new FormData();
   form.append("request", JSON.stringify(request));
   for (const [name, blob] of pictures) form.append(name, blob, "picture");
-  return call("POST", "search", { form, signal });
+  return call("POST", path, { form, signal });
 }
+
+export const search = (request, pictures = new Map(), signal = null) => posted("search", request, pictures, signal);
 
 /** POST with its progress, which `fetch` does not tell: `told(share)` from 0 to 1. */
 export function sent(path, query, form, told, signal) {

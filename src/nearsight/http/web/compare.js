@@ -29,7 +29,7 @@ async function draw(collection, keys) {
   try {
     const [first, second, page] = await Promise.all([
       ...keys.map((key) => call("GET", `items/${key}`, { query })),
-      search({ ...query, examples: [{ key: keys[0], weight: 1 }], where: { key: { eq: keys[1] } }, k: 1 }, new Map()),
+      search({ ...query, examples: [{ key: keys[0], weight: 1 }], where: { key: { eq: keys[1] } }, k: 1 }),
     ]);
     for (const [at, item] of [first, second].entries()) sides[at].querySelector("figcaption").replaceChildren(...caption(item));
     const [hit] = page.hits;

@@ -10,7 +10,7 @@ import { go } from "./state.js";
 const PAGE = 20;
 const AGAIN = 1000; // ms between two looks at the work
 
-let atLeast = 0.8; // cosine from which two pictures are laid over each other; what they show decides
+let atLeast = null; // cosine from which two pictures are laid over each other; null: as measured on the collection
 let run = 0;
 let eye;
 
@@ -43,7 +43,7 @@ export async function refresh(collection, changed) {
     if (mine !== run) return;
     if (!page.groups_total) {
       head(collection, changed, "No near-duplicates");
-      nothing("copies", "No near-duplicates", `No two pictures are ${scoreOf(atLeast)} alike. A lower bound finds more.`,
+      nothing("copies", "No near-duplicates", "No picture is there twice, resized, recompressed or cut a little. Comparing from a lower score on looks at more.",
         button({ text: "Back to the pictures", kind: "primary", onclick: () => go({ view: "pictures" }) }));
       return;
     }
@@ -80,15 +80,17 @@ function working({ done, total }) {
 }
 
 function head(collection, changed, text) {
-  const value = el("output", {}, scoreOf(atLeast));
+  const value = el("output", { for: "alike" }, atLeast === null ? "as measured" : scoreOf(atLeast));
   const slider = el("input", {
-    type: "range", min: "0.5", max: "0.99", step: "0.01", value: String(atLeast), id: "alike", "aria-label": "How alike",
+    type: "range", min: "0.3", max: "0.99", step: "0.01", value: String(atLeast ?? 0.8), id: "alike",
     oninput: () => (value.textContent = scoreOf(Number(slider.value))),
-    onchange: () => ((atLeast = Number(slider.value)), refresh(collection, changed)),
+    onchange: () => again(Number(slider.value)),
   });
+  const again = (asked) => ((atLeast = asked), refresh(collection, changed));
   byId("line").replaceChildren(
     el("p", { class: "count", role: "status" }, text),
-    el("label", { class: "alike", for: "alike" }, "At least", slider, value),
+    el("label", { class: "alike", for: "alike" }, "Compare from", slider, value),
+    atLeast === null ? "" : button({ text: "As measured", kind: "link", onclick: () => again(null) }),
     button({ text: "Back to the pictures", kind: "plain", onclick: () => go({ view: "pictures" }) }),
   );
 }

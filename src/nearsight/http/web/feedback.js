@@ -2,7 +2,7 @@
 // pictures that were chosen.
 
 import { follow, marked, marks, unpick } from "./actions.js";
-import { call, Problem } from "./api.js";
+import { call, posted, Problem } from "./api.js";
 import { button, byId, el, head, many, modal, redraw, toast } from "./dom.js";
 import { requested } from "./results.js";
 import { browsing, go, state } from "./state.js";
@@ -75,13 +75,12 @@ function label(collection, keys, changed) {
   };
 }
 
-/** Keep the thumbs, with what was searched for, as pairs to train on. */
+/** Keep the thumbs, with what was searched for, to train on. */
 async function keep(collection, up, down) {
-  const { request } = await requested(collection);
-  const examples = request.examples.filter((one) => !one.picture);
+  const { request, pictures } = await requested(collection);
   try {
-    const answer = await call("POST", "feedback/pairs", { json: { collection: collection.name, examples, up, down } });
-    toast(`${many(answer.kept, "pair")} kept for training: nearsight export --feedback`);
+    const answer = await posted("feedback/pairs", { collection: collection.name, examples: request.examples, up, down }, pictures);
+    toast(`${many(answer.kept, "judgement")} kept for training: nearsight export --feedback`);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     toast(`${error.message} ${error.hint}`, { bad: true });

@@ -170,7 +170,7 @@ function nearest(collection, item) {
     if (!fold.open || list.children.length) return;
     list.replaceChildren(el("li", { class: "soft" }, "Looking …"));
     try {
-      const page = await search({ collection: collection.name, examples: [{ key: item.key, weight: 1 }], captions: true, k: 5 }, new Map());
+      const page = await search({ collection: collection.name, examples: [{ key: item.key, weight: 1 }], captions: true, k: 5 });
       list.replaceChildren(...page.hits.map((hit) => el("li", {}, hit.caption, " ", verdict(hit))));
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
