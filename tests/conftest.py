@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from serving import Served
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +21,44 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data: {root} is not there (set NEARSIGHT_DATA)")
     return root
+
+
+@pytest.fixture(scope="session")
+def shop_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection of `serving.shop`, to be copied."""
+    from serving import shop
+
+    return shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def shop(shop_made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of it for one file of tests, whose words are known meanwhile."""
+    from fake_words import install
+
+    folder = tmp_path_factory.mktemp("served") / "shop.ns"
+    shutil.copytree(shop_made, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def served(shop: Path) -> Iterator[Served]:
+    """The collection `shop`, served."""
+    from serving import Served
+
+    with Served([shop]) as running:
+        yield running
+
+
+@pytest.fixture
+def mine(shop_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A copy of the shop of one test alone, at ``tmp_path / "mine.ns"``, served, to be changed."""
+    from fake_words import install
+    from serving import Served
+
+    install(monkeypatch)
+    shutil.copytree(shop_made, tmp_path / "mine.ns")
+    with Served([tmp_path / "mine.ns"]) as running:
+        yield running

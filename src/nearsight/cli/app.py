@@ -13,9 +13,11 @@ import typer
 import nearsight
 from nearsight.cli import (
     backup,
+    calibrate,
     check,
     compact,
     compare,
+    dedup,
     demo,
     eval,
     export,
@@ -24,6 +26,7 @@ from nearsight.cli import (
     repair,
     reproduce,
     search,
+    serve,
     show,
     train,
 )
@@ -93,6 +96,9 @@ def options(
 VERBS = {
     "index": index,
     "search": search,
+    "serve": serve,
+    "calibrate": calibrate,
+    "dedup": dedup,
     "eval": eval,
     "train": train,
     "reproduce": reproduce,

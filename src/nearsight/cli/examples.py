@@ -37,6 +37,16 @@ class Example:
         """For people: stdin, the words, the file's name."""
         return "stdin" if self.given == STDIN else self.given if self.kind == WORDS else Path(self.given).name
 
+    @property
+    def named(self) -> Source:
+        """What is searched for by the name of its file, not by its content, where it has one."""
+        from nearsight.search.query import Region
+
+        path = Path(self.given)
+        if isinstance(self.source, Region):
+            return Region(path, self.source.box) if isinstance(self.source.picture, bytes) else self.source
+        return path if self.kind == PICTURE and self.given != STDIN else self.source
+
     def facts(self) -> dict[str, object]:
         """For programs."""
         facts: dict[str, object] = {"as": self.kind, "given": self.given, "weight": self.weight}
@@ -52,6 +62,7 @@ def understood(
     keys: Sequence[int] = (),
     minus: Sequence[str] = (),
     query: Query | None = None,
+    judged: bool = False,
 ) -> list[Example]:
     """The examples that these are, those in `minus` with weight -1, those of a written `query` with their own.
 
@@ -59,7 +70,7 @@ def understood(
     (it ends as pictures do, or has a separator in it) is an error; anything else is words. Words that stand beside each
     other in `wanted` are one text: nobody needs quotation marks for a sentence. Raises QueryError (code ``query/empty``
     for nothing to look for, ``query/options``, ``query/words``), PictureError, and EncoderError (code
-    ``encoder/no-text``) for words where the collection cannot be searched by them.
+    ``encoder/no-text``) for words where the collection cannot be searched by them. With `judged`, answers say enough.
     """
     if [*wanted, *pictures, *minus].count(STDIN) > 1:
         raise QueryError("stdin holds one picture: '-' stands once", code="query/options")
@@ -70,7 +81,7 @@ def understood(
     found += [*(_words(kept, text) for text in texts), *map(_picture, pictures)]
     found += [Example(str(key), ITEM, key) for key in keys]
     found += [_of_a_query(kept, source, weight) for source, weight in (query.examples if query else ())]
-    if not any(example.weight > 0 for example in found):
+    if not judged and not any(example.weight > 0 for example in found):
         hint = "name a picture, '-' for stdin, words, --key N, or --query QUERY"
         raise QueryError("nothing to look for", code="query/empty", hint=hint)
     found += [_picture(text, -1.0) if _is_picture(kept, text) else _words(kept, text, -1.0) for text in minus]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nearsight.cli import examples, places, render
+from nearsight.cli import answers, examples, places, render
 from nearsight.core.errors import Locked, QueryError, ReadOnly, WriteFailed
-from nearsight.core.items import CaptionMatch, Match
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from nearsight.search.collection import Collection
-
-Found: TypeAlias = Match | CaptionMatch
-_CAPTION = 72
+    from nearsight.search.query import Query
 
 EXAMPLES = """nearsight search cat.jpg
 nearsight search "two dogs running on a beach"
@@ -115,6 +110,47 @@ def run(
             show_default=False,
         ),
     ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            "--verdict",
+            metavar="likely|sure",
+            help="Only answers that are at least so: nearsight calibrate says what that is here.",
+            show_default=False,
+        ),
+    ] = None,
+    up: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--up",
+            metavar="N",
+            help="Item N was a good answer: more like it; repeatable. From 5 good and 5 bad ones on, a classifier of "
+            "them ranks the rest: docs/feedback.md.",
+            show_default=False,
+        ),
+    ] = None,
+    down: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--down",
+            metavar="N",
+            help="Item N was a bad answer: less like it, and not shown again.",
+            show_default=False,
+        ),
+    ] = None,
+    unjudged: Annotated[
+        bool, typer.Option("--unjudged", metavar="", help="Good answers are not shown again either.")
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", metavar="", help="Keep what was judged in the collection, for nearsight export --feedback."
+        ),
+    ] = False,
+    as_label: Annotated[
+        str | None,
+        typer.Option("--as-label", metavar="LABEL", help="Give the good answers this label.", show_default=False),
+    ] = None,
     with_self: Annotated[
         bool,
         typer.Option(
@@ -159,7 +195,12 @@ def run(
         condition &= written.where
         at_least = written.min_score if at_least is None else at_least
         fold = written.fold if fold is None else fold
-    with places.opened(folder) as kept:
+        verdict = written.verdict if verdict is None else verdict
+        up, down = [*written.up, *(up or ())], [*written.down, *(down or ())]
+        unjudged = unjudged or written.unjudged
+    if (keep or as_label is not None) and not (up or down):
+        raise QueryError("no answer was judged", code="query/options", hint="say which: --up N, --down N")
+    with places.opened(folder, write=keep or as_label is not None) as kept:
         given = examples.understood(
             kept,
             wanted=wanted or (),
@@ -168,29 +209,46 @@ def run(
             keys=key or (),
             minus=minus or (),
             query=written,
+            judged=bool(up or down),
         )
         if words := [e for e in given if e.kind == examples.WORDS]:
             render.note(
-                render.aside("words: " + "; ".join("less of " * (e.weight < 0) + _short(e.name) for e in words))
+                render.aside("words: " + "; ".join("less of " * (e.weight < 0) + answers.short(e.name) for e in words))
             )
         known = {twin for e in given if e.weight > 0 and isinstance(e.source, bytes) for twin in kept.twins(e.source)}
         known |= {e.source for e in given if e.weight > 0 and isinstance(e.source, int)}
         if known and not with_self:
             condition &= Filter((("key", "in", tuple(sorted(known))),), "not")
-        asked = Query(tuple((e.source, e.weight) for e in given), condition, at_least, fold)
+        asked = Query(tuple((e.source, e.weight) for e in given), condition, at_least, fold, verdict)
+        asked = replace(asked, up=tuple(up or ()), down=tuple(down or ()), unjudged=unjudged)
+        if keep or as_label is not None:
+            named = replace(asked, examples=tuple((e.named, e.weight) for e in given))
+            _keep(kept, named, keep, as_label)
         if captions:
             _encode_captions(kept)
-            found: Sequence[Found] = kept.search_captions(asked, k)
+            found: Sequence[answers.Found] = kept.search_captions(asked, k)
         else:
             found = kept.search(asked, k)
         if files:
-            _print_paths(found, b"\0" if null else b"\n")
+            answers.print_paths(found, b"\0" if null else b"\n")
         elif as_json:
-            _print_json(found, known, given, folding=fold is not None)
+            answers.print_json(found, known, given, asked)
         else:
-            _print_table(found, known, folding=fold is not None)
+            answers.print_table(found, known, folding=fold is not None)
+            if kept.calibration is not None:
+                answers.say_verdict(found, known | {*asked.up}, kept.calibration.stale(len(kept)))
         if sheet is not None:
-            save(draw(kept, given, known, found), sheet)
+            shown = given or [examples.Example(str(one), examples.ITEM, one) for one in asked.up]
+            answers.save(answers.draw(kept, shown, known | {*asked.up}, found), sheet)
+
+
+def _keep(kept: Collection, asked: Query, keep: bool, label: str | None) -> None:
+    if keep:
+        kept.keep_feedback(asked)
+        render.note("kept what was judged: nearsight export --feedback FILE.csv")
+    if label is not None:
+        kept.annotate(asked.up, label=label)
+        render.note(f"{len(asked.up)} labelled {render.clean(label)}")
 
 
 def _encode_captions(kept: Collection) -> None:
@@ -204,108 +262,3 @@ def _encode_captions(kept: Collection) -> None:
         except (Locked, ReadOnly, WriteFailed) as error:
             many = kept.captions_missing
             render.note(f"{many:,} caption{'s'[: many > 1]} encoded for this search only: {error.message}")
-
-
-def _print_paths(found: Sequence[Found], end: bytes) -> None:
-    """The bytes of the paths as the file system has them."""
-    for match in found:
-        render.raw(os.fsencode(match.item.path) + end)
-
-
-def _print_json(found: Sequence[Found], known: set[int], given: Sequence[examples.Example], *, folding: bool) -> None:
-    query = [example.facts() for example in given]
-    for rank, match in enumerate(found, start=1):
-        item = match.item
-        if isinstance(match, CaptionMatch):
-            says: dict[str, object] = {"caption": match.caption}
-        else:
-            says = {"captions": list(item.captions), **({"folded": list(match.folded)} if folding else {})}
-        render.line(
-            {
-                "rank": rank,
-                "score": round(match.score, 6),
-                "key": item.key,
-                "path": str(item.path),
-                "label": item.label,
-                **says,
-                "fields": dict(item.fields),
-                "self": item.key in known,
-                "query": query,
-            }
-        )
-
-
-def _print_table(found: Sequence[Found], known: set[int], *, folding: bool) -> None:
-    if not found:
-        render.note("nothing found")
-        return
-    labelled = any(match.item.label for match in found)
-    told = any(isinstance(match, CaptionMatch) for match in found)
-    rows = [["", "score", *["folded"] * folding, *["label"] * labelled, *["caption"] * told, "picture"]]
-    for rank, match in enumerate(found, start=1):
-        label = [match.item.label or ""] if labelled else []
-        if isinstance(match, CaptionMatch):
-            more, says = "", [_short(match.caption)]
-        else:
-            more, says = f"+{len(match.folded)}" if match.folded else "", []
-        same = "  =" if match.item.key in known else ""
-        rows.append(
-            [str(rank), f"{match.score:.4f}", *[more] * folding, *label, *says, render.shown(match.item.path) + same]
-        )
-    for text in render.table(rows, right=(0, 2) if folding else (0,)):
-        render.out(text)
-
-
-def _short(text: str) -> str:
-    return render.clean(text if len(text) <= _CAPTION else text[: _CAPTION - 3] + "...")
-
-
-def draw(kept: Collection, given: Sequence[examples.Example], known: set[int], matches: Sequence[Found]) -> Image:
-    """A contact sheet: what was asked for (less of it is left out), then what was found.
-
-    Right and wrong are said where all of `known`, the items that are the query, have one label.
-    """
-    from nearsight.data.images import decode
-    from nearsight.search.examples import cut
-    from nearsight.search.query import Region
-    from nearsight.study.pages.sheet import SIDE, Cell, contact_sheet
-    from nearsight.study.pictures import Pictures
-
-    pictures = Pictures.default()
-    own = {item.key: item for item in kept.items(sorted(known))}
-    labels = {item.label for item in own.values()}
-    truth = labels.pop() if len(labels) == 1 else None
-    queries = []
-    for example in given:
-        if example.weight < 0:
-            continue
-        if isinstance(example.source, bytes):
-            queries.append(Cell(decode(example.source, side=SIDE), truth or example.name))
-        elif isinstance(example.source, Region):
-            queries.append(Cell(cut(kept, example.source), f"{example.name} {list(example.box)}"))
-        elif isinstance(example.source, int):
-            item = own[example.source]
-            queries.append(Cell(pictures.show(item.path, SIDE), item.label or item.path.name))
-        else:
-            queries.append(Cell(None, "", words=example.given))
-    found = []
-    for match in matches:
-        item = match.item
-        judged = truth is not None and item.label is not None and item.key not in known
-        right = item.label == truth if judged else None
-        says = match.caption if isinstance(match, CaptionMatch) else item.label or item.path.name
-        found.append(Cell(pictures.show(item.path, SIDE), says, match.score, right))
-    return contact_sheet(queries, found)
-
-
-def save(picture: Image, file: Path) -> None:
-    """Write a drawn picture, in the format that the name ends with."""
-    from nearsight.core.errors import WriteFailed
-
-    try:
-        picture.save(file)
-    except (OSError, ValueError) as error:
-        raise WriteFailed(
-            f"could not write {file}: {error}", hint="name a .png or .jpg in a folder that is there"
-        ) from error
-    render.note(f"Contact sheet: {render.shown(file)}")

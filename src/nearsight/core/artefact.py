@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -167,6 +168,29 @@ def replace_file(path: Path, content: bytes) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise WriteFailed(f"could not write {path}: {error}") from error
+
+
+@contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to be written inside; afterwards it takes its place, durably, or is gone.
+
+    Raises WriteFailed, for what is written inside too.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        sync_file(temporary)
+        temporary.chmod(0o644)  # what tempfile makes is for its maker alone
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WriteFailed(f"could not write {path}: {error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

@@ -5,7 +5,11 @@ A generator that is closed early (Ctrl-C, ``.close()``) has kept everything it a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,15 @@ class Done:
 
 
 Event = Step | Encoded | Skipped | Done
+
+
+def outcome(work: Generator[Event, None, T], see: Callable[[Event], object] | None = None) -> T:
+    """Let long work run to its end, each event shown to `see`, and take what it returns."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        if see is not None:
+            see(event)

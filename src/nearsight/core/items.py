@@ -27,13 +27,16 @@ class Item:
 class Match:
     """One answer of a collection: the item, its score (a true cosine) and its place from 1.
 
-    folded  keys of the items that are nearly the same and stand under it, best first, where the query asked for that
+    folded   keys of the items that are nearly the same and stand under it, best first, where the query asked for that
+    verdict  what the score says: ``chance`` (so good an answer is found to what has nothing to do with the collection),
+             ``likely`` or ``sure``; None where the collection is not calibrated, or its scores cannot tell
     """
 
     item: Item
     score: float
     rank: int
     folded: tuple[int, ...] = ()
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from nearsight.measure.metrics import Metric
 
 SAMPLES = 1000
 _BLOCK = 1 << 22
+_Z95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,16 @@ def bootstrap(
         drawn.append(_summary(chosen, summary))
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(_summary(known[None], summary)[0]), float(low), float(high))
+
+
+def proportion(count: int, of: int) -> Interval:
+    """A share with its 95% score interval (Wilson, 1927): honest at 0 and 1 too, where a bootstrap has no width."""
+    if not 0 <= count <= of or not of:
+        raise MeasureError(f"{count} of {of} is no share", code="measure/interval")
+    share, z2 = count / of, _Z95**2
+    middle = (share + z2 / (2 * of)) / (1 + z2 / of)
+    half = _Z95 * math.sqrt(share * (1 - share) / of + z2 / (4 * of**2)) / (1 + z2 / of)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def bootstrap_groups(

@@ -57,11 +57,20 @@ class Searcher:
 
     # keeping up
 
-    def follow(self, snapshot: Snapshot) -> None:
-        """Bring the engines to `snapshot`: new rows are added, dead ones removed, moved ones start afresh."""
+    def stands_at(self, snapshot: Snapshot) -> bool:
+        """Whether `search` finds nothing to follow: then any number of threads may search at once."""
+        return self._snapshot is snapshot
+
+    def follow(self, snapshot: Snapshot) -> bool:
+        """Bring the engines to `snapshot`: new rows are added, dead ones removed, moved ones start afresh.
+
+        False where they are further already, and stay there.
+        """
         before = self._snapshot
         if before is snapshot:
-            return
+            return True
+        if before is not None and before.generation > snapshot.generation:
+            return False
         self._snapshot = None  # broken off half-way, the next look starts afresh
         if before is None or before.epoch != snapshot.epoch:
             self._start(snapshot)
@@ -74,6 +83,7 @@ class Searcher:
                 self._main.remove(lost)
             fresh.remove(lost[snapshot.rows_of(lost) < 0])  # the others live on in a row just added
         self._snapshot = snapshot
+        return True
 
     def _start(self, snapshot: Snapshot) -> None:
         self._main, self._tail, self._covered, self.state = self._build(self.address), None, {}, "ready"

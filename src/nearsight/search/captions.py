@@ -100,6 +100,12 @@ class Captions:
             self._complete = None if missing else listed
             return missing
 
+    def known(self, texts: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """Those of some texts that have a vector (dim,) already."""
+        with self._lock:
+            self.missing()  # looks at what is kept
+            return {text: self._table.vectors[self._table.rows[text]] for text in texts if text in self._table.rows}
+
     def encode(self) -> Generator[Event, None, int]:
         """Encode what is missing, and keep it where the collection is open for writing. Returns how many texts.
 
@@ -128,6 +134,12 @@ class Captions:
             raise QueryError(f"k must be at least 1, not {k}")
         if query.fold is not None:
             raise QueryError("captions are not folded: fold is for pictures", code="query/fold", hint="leave it out")
+        if query.method is not None:
+            raise QueryError("pictures are judged, not captions", code="query/judged", hint="leave --captions out")
+        if query.verdict is not None:
+            raise QueryError(
+                "a verdict is said of pictures, not of captions", code="query/verdict", hint="leave it out"
+            )
         if not self._now().texts:
             raise QueryError(
                 "no item of this collection has a caption",

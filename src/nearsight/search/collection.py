@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType, TracebackType
 from typing import Any, Self
@@ -14,29 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.arrays import Hits, Keys, Vectors, require_unit
-from nearsight.core.errors import EncoderError, EncoderMismatch, InputError, QueryError
+from nearsight.core.errors import EncoderError, EncoderMismatch, InputError
 from nearsight.core.events import Event, Step
 from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
+from nearsight.search import judgements
 from nearsight.search import sync as syncing
+from nearsight.search.aim import Aim, aim
+from nearsight.search.calibration.fit import calibrate
+from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
-from nearsight.search.examples import vector_of
+from nearsight.search.duplicates import Group, duplicates
+from nearsight.search.examples import Eyes
 from nearsight.search.export import export
-from nearsight.search.filters import COLUMNS, path_of
-from nearsight.search.folding import ranking
+from nearsight.search.finding import Found, find
+from nearsight.search.listing import admitted, by_key, fields, hashes
 from nearsight.search.query import Filter, Query, Source
+from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
 from nearsight.search.store.backup import backup
 from nearsight.search.store.check import Finding
 from nearsight.search.store.compact import compact
 from nearsight.search.store.repair import repair
+from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
-
-_ITEM = (
-    "item.key, root.path, item.path, item.label, item.captions, item.fields FROM item LEFT JOIN root ON root.id=root"
-)
+from nearsight.search.sync.progress import noted
+from nearsight.search.together import Together
+from nearsight.search.turns import Turns
 
 
 class Collection:
@@ -51,8 +56,10 @@ class Collection:
         self.engine: str = store.manifest["engine"]
         self._encoder = encoder
         self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
-        self._search_lock = threading.Lock()
+        self._turns = Turns()
+        self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
+        self._calibration = Kept(self.folder, self.fingerprint)
 
     @classmethod
     def create(
@@ -172,7 +179,7 @@ class Collection:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
-        return syncing.sync(self, Path(root), options)
+        return noted(self.folder, syncing.sync(self, Path(root), options))
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
@@ -180,15 +187,21 @@ class Collection:
 
     def annotate(
         self,
-        key: int,
+        key: int | Sequence[int],
         *,
         label: str | EllipsisType | None = ...,
         captions: Sequence[str] | None = None,
         fields: Mapping[str, Value] | None = None,
     ) -> None:
-        """Change what is known about an item; what is not given stays. ``label=None`` takes the label away."""
+        """Change what is known about an item, or several in one transaction; what is not given stays. ``label=None``
+        takes the label away. Raises InputError (code ``item/unknown``): then nothing has changed."""
         change = syncing.columns(label=label, captions=captions, fields=fields)
-        self.store.amend({key: change})
+        self.store.amend(dict.fromkeys([int(key)] if isinstance(key, (int, np.integer)) else key, change))
+
+    def keep_feedback(self, query: Query | Source, up: Sequence[int] = (), down: Sequence[int] = ()) -> None:
+        """Keep which answers to a query were good and bad; see `nearsight.search.judgements`, which makes a table."""
+        asked = query if isinstance(query, Query) else Query.like(query)
+        judgements.keep(self.store, replace(asked, up=(*asked.up, *up), down=(*asked.down, *down)))
 
     def delete(self, keys: Sequence[int]) -> int:
         """Forget items (the pictures stay where they are). Returns how many there were."""
@@ -202,26 +215,28 @@ class Collection:
 
     def build_engine(self) -> bool:
         """Bring the engine's saved index up to date; True where there was something to do."""
-        with self._search_lock:
-            return self._searcher.save(self.store.verified())
+        while True:
+            snapshot = self.store.verified()
+            with self._turns.alone():
+                if self._searcher.follow(snapshot):
+                    return self._searcher.save(snapshot)
 
     # finding
 
-    def search(self, query: Query | Source, k: int = 10) -> list[Match]:
-        """The k items most similar to the query, best first; ties by smaller key.
+    def search(self, query: Query | Source, k: int = 10, *, offset: int = 0) -> list[Match]:
+        """The k items most similar to the query, best first, behind the first `offset`; ties by smaller key.
 
-        Fewer than k only where fewer items exist, meet the filter, score `min_score`, or differ (`fold`). Raises
-        QueryError, PictureError, Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
+        Fewer than k only where fewer items exist, meet the filter, score `min_score`, are so `verdict`, differ (`fold`)
+        or were not judged (`down`). All of them are from one generation, whatever is written meanwhile. Where the
+        collection is calibrated, each says whether it is chance, likely or sure. Raises QueryError, PictureError,
+        Damaged, and EncoderError for words: code ``encoder/no-text``, ``text/empty``.
         """
+        return list(self.find(query, k, offset=offset).matches)
+
+    def find(self, query: Query | Source, k: int = 10, *, offset: int = 0, aim: Aim | None = None) -> Found:
+        """As `search`, with the generation that the answer is from. `aim`: that of the query, if it is known."""
         asked = query if isinstance(query, Query) else Query.like(query)
-        vector = self.vector(asked)
-        for _ in range(3):
-            best = ranking(self, vector, asked, k)
-            found = {item.key: item for item in self.items([key for key, _, _ in best])}
-            if len(found) == len(best):
-                break  # else a writer deleted between the two looks: look again
-        there = [(found[key], score, folded) for key, score, folded in best if key in found]
-        return [Match(item, score, rank, folded) for rank, (item, score, folded) in enumerate(there, start=1)]
+        return find(self, asked, self.aim(asked) if aim is None else aim, k, offset)
 
     def search_captions(self, query: Query | Source, k: int = 10) -> list[CaptionMatch]:
         """The k captions of items that say best what the query shows, best first; ties by smaller key.
@@ -242,51 +257,77 @@ class Collection:
 
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
-        queries = require_unit(queries, self.dim)
         among = self.keys(where) if where and where.conditions else None
-        with self._search_lock:
-            return self._searcher.search(self.store.verified(), queries, k, among)
+        return self._searched(require_unit(queries, self.dim), k, among)[0]
+
+    def candidates(self, vector: Vectors, k: int, among: Keys | None, *, alone: bool = False) -> tuple[Hits, Snapshot]:
+        """One unit query (dim,) -> Hits (1, k) and the snapshot they are from.
+
+        What threads ask at the same time without `among` is one call of the engine, except `alone`.
+        """
+        if alone or among is not None:
+            return self._searched(require_unit(vector[None], self.dim), k, among)
+        return self._together((vector, k))
+
+    def _search(self, asked: list[tuple[Vectors, int]]) -> list[tuple[Hits, Snapshot]]:
+        most = max(k for _, k in asked)
+        hits, snapshot = self._searched(require_unit(np.stack([v for v, _ in asked]), self.dim), most, None)
+        rows = [Hits(hits.keys[i : i + 1], hits.scores[i : i + 1]) for i in range(len(asked))]
+        return [(row.first(k), snapshot) for row, (_, k) in zip(rows, asked, strict=True)]
+
+    def _searched(self, queries: Vectors, k: int, among: Keys | None) -> tuple[Hits, Snapshot]:
+        while True:
+            snapshot = self.store.verified()
+            with self._turns.shared():
+                if self._searcher.stands_at(snapshot):
+                    return self._searcher.search(snapshot, queries, k, among), snapshot
+            with self._turns.alone():
+                self._searcher.follow(snapshot)
+
+    def aim(self, query: Query, eyes: Eyes | None = None) -> Aim:
+        """What a query looks for; see `nearsight.search.aim.aim`. `eyes`: what decodes and encodes its examples."""
+        return aim(self, query, eyes)
 
     def vector(self, query: Query) -> Vectors:
-        """The query as one unit vector (dim,); see `nearsight.search.examples.vector_of`."""
-        return vector_of(self, query)
+        """The query as one unit vector (dim,)."""
+        return self.aim(query).vector
+
+    # what a score means
+
+    def calibrate(self, *, by: str = "auto", seed: int = 0) -> Generator[Event, None, Calibration]:
+        """Fit which score is chance, likely or sure, and keep it; see `nearsight.search.calibration.fit.calibrate`."""
+        return calibrate(self, by=by, seed=seed)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `calibrate` found; None where nobody did, or with another encoder."""
+        return self._calibration.now()
+
+    def duplicates(
+        self, at_least: float | None = None, *, keep: str = "largest", look: bool = True
+    ) -> Generator[Event, None, list[Group]]:
+        """Groups of items that are one picture; see `nearsight.search.duplicates.duplicates`."""
+        return duplicates(self, at_least, keep=keep, look=look)
 
     # looking
 
     def keys(self, where: Filter | None = None) -> Keys:
         """Keys (n,) of the items that meet a filter, sorted. Raises QueryError for a field that no item has."""
-        clause, values = (where or Filter()).sql()
-        with self.store.reading() as catalogue:
-            rows = catalogue.all(f"SELECT key FROM item WHERE {clause} ORDER BY key", *values)
-            if where and (not rows or where.nested):  # an alternative may hide a field that is misspelt
-                self._require_fields(where)
-        return np.array([row[0] for row in rows], dtype=np.int64)
+        return self.admitted(where or Filter())[0]
 
-    def _require_fields(self, where: Filter) -> None:
-        with self.store.reading() as catalogue:
-            for field in sorted({field for field, _, _ in where.leaves()} - COLUMNS.keys()):
-                if not catalogue.all(
-                    "SELECT 1 FROM item WHERE json_type(fields, ?) IS NOT NULL LIMIT 1", path_of(field)
-                ):
-                    hint = f"there are: {', '.join(sorted(self.fields()))}"
-                    raise QueryError(f"no item has a field '{field}'", code="query/field", hint=hint)
+    def admitted(self, where: Filter) -> tuple[Keys, int]:
+        """As `keys`, with the generation in which they meet the filter."""
+        return admitted(self.store, where)
 
     def fields(self) -> list[str]:
         """What can be filtered by in this collection."""
-        with self.store.reading() as catalogue:
-            own = catalogue.all("SELECT DISTINCT j.key FROM item, json_each(item.fields) AS j")
-        return [*COLUMNS, *sorted(row[0] for row in own)]
+        return fields(self.store)
 
     def items(self, keys: Sequence[int] | None = None, where: Filter | None = None) -> Iterator[Item]:
         """Items by key (in that order, unknown ones left out), or all that meet a filter, by rising key."""
         if keys is None:
             keys = self.keys(where).tolist()
-        for start in range(0, len(keys), 500):
-            some = [int(k) for k in keys[start : start + 500]]
-            with self.store.reading() as catalogue:
-                rows = catalogue.all(f"SELECT {_ITEM} WHERE item.key IN ({','.join('?' * len(some))})", *some)
-            found = {row[0]: _item(row) for row in rows}
-            yield from (found[key] for key in some if key in found)
+        yield from by_key(self.store, keys)
 
     def item(self, key: int) -> Item:
         """One item. Raises InputError (code ``item/unknown``)."""
@@ -299,10 +340,11 @@ class Collection:
         with self.store.reading() as catalogue:
             return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
 
-    def twins(self, content: bytes) -> list[int]:
-        """Keys of the items whose pictures are these bytes exactly, whatever they are called."""
+    def twins(self, content: bytes = b"", *, sha256: bytes = b"") -> list[int]:
+        """Keys of the items whose pictures are these bytes exactly (or have that hash), whatever they are called."""
+        digest = sha256 or picture_hash(content)
         with self.store.reading() as catalogue:
-            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=?", picture_hash(content))]
+            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", digest)]
 
     def vectors(self, keys: Keys) -> Vectors:
         """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
@@ -314,9 +356,8 @@ class Collection:
 
     def hashes(self, keys: Keys) -> tuple[str, ...]:
         """Hex sha256 of the pictures of items (n,); empty for items that came without a picture."""
-        with self.store.reading() as catalogue:
-            known = dict(catalogue.all("SELECT key, hex(sha256) FROM item"))
-        return tuple(str(known.get(key) or "").lower() for key in keys.tolist())
+        known = hashes(self.store, keys.tolist())
+        return tuple(known.get(key, b"").hex() for key in keys.tolist())
 
     def recall(self, name: str) -> str | None:
         """What `remember` noted under that name."""
@@ -332,28 +373,12 @@ class Collection:
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""
         with self.store.reading() as catalogue:
-            return [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+            paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+        return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""
-        snapshot = self.store.snapshot()
-        with self.store.reading() as catalogue:
-            captions = catalogue.one("SELECT sum(json_array_length(captions)) FROM item WHERE captions != '[]'")
-        return {
-            "items": len(snapshot),
-            "dead": int(snapshot.alive.size - len(snapshot)),
-            "segments": len(snapshot.parts),
-            "generation": snapshot.generation,
-            "dim": self.dim,
-            "dtype": self.store.shape.dtype.name,
-            "encoder": self.store.manifest["encoder"],
-            "modalities": list(self.modalities),
-            "captions": captions or 0,
-            "fingerprint": self.fingerprint,
-            "engine": self.engine,
-            "bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
-            "roots": [str(root) for root in self.roots()],
-        }
+        return stats(self)
 
     # keeping
 
@@ -373,10 +398,3 @@ class Collection:
     def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) -> Iterator[Event | Finding]:
         """Mend a collection that may be too damaged to open; see `nearsight.search.store.repair.repair`."""
         return repair(folder, encoder=encoder, drop=drop)
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    key, root, path, label, captions, fields = row
-    relative = Path(os.fsdecode(bytes(path)))
-    whole = Path(os.fsdecode(bytes(root))) / relative if root is not None else relative
-    return Item(key, whole, label, None, tuple(json.loads(captions)), json.loads(fields))

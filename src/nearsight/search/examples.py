@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.arrays import NO_KEY, Vectors, unit
@@ -18,24 +17,46 @@ if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
 
-def vector_of(collection: Collection, query: Query) -> Vectors:
-    """(dim,): the weighted sum of the examples' unit vectors, made unit.
+class Eyes:
+    """How examples are decoded and encoded. A server does it in other processes, and for several at a time."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+
+    def decode(self, content: bytes, side: int) -> Image.Image:
+        """A picture's file -> RGB, as `nearsight.data.images.decode` does."""
+        return decode(content, side=side)
+
+    def picture(self, picture: Image.Image) -> Vectors:
+        """RGB -> (dim,), unit."""
+        return _first(self.collection.encoder.encode_images([picture]))
+
+    def words(self, text: str) -> Vectors:
+        """(dim,), unit."""
+        return _first(self.collection.encoder.encode_texts([text]))
+
+
+def weighed(collection: Collection, query: Query, eyes: Eyes | None = None) -> tuple[Vectors, float]:
+    """(dim,): the weighted sum of the examples' unit vectors, made unit; and how long it was before.
 
     Raises QueryError (code ``query/cancelled`` where the examples cancel each other out, ``query/region`` for a box
     outside of its picture, ``query/key``, ``query/vector``), PictureError, EncoderError (code ``encoder/no-text`` where
     the encoder has no words, ``text/empty`` where it knows none of those given).
     """
+    eyes = eyes or Eyes(collection)
     total = np.zeros(collection.dim, dtype=np.float64)
     for source, weight in query.examples:
-        total += weight * _vector_of(collection, source).astype(np.float64)
-    if float(np.linalg.norm(total)) < 1e-6:
+        total += weight * _vector_of(eyes, source).astype(np.float64)
+    length = float(np.linalg.norm(total))
+    if length < 1e-6:
         raise QueryError("the examples cancel each other out: nothing is left to look for", code="query/cancelled")
-    return _first(unit(total[None]))
+    return _first(unit(total[None])), length
 
 
-def _vector_of(collection: Collection, source: Source) -> NDArray[np.float32]:
+def _vector_of(eyes: Eyes, source: Source) -> Vectors:
+    collection = eyes.collection
     if isinstance(source, Text):
-        return _first(collection.encoder.encode_texts([source.words]))
+        return eyes.words(source.words)
     if isinstance(source, np.ndarray):
         if source.shape != (collection.dim,):
             raise QueryError(f"a query vector has shape ({collection.dim},), not {source.shape}", code="query/vector")
@@ -47,13 +68,11 @@ def _vector_of(collection: Collection, source: Source) -> NDArray[np.float32]:
             raise _no_item(source)
         return _first(snapshot.vectors(rows))
     if isinstance(source, Region):
-        picture = cut(collection, source)
-    else:
-        picture = _decoded(source, side=collection.encoder.tower.side)
-    return _first(collection.encoder.encode_images([picture]))
+        return eyes.picture(cut(collection, source, eyes))
+    return eyes.picture(_decoded(eyes, source, side=collection.encoder.tower.side))
 
 
-def cut(collection: Collection, region: Region) -> Image.Image:
+def cut(collection: Collection, region: Region, eyes: Eyes | None = None) -> Image.Image:
     """A part of a picture, RGB, each pixel as in the file.
 
     The whole is decoded at its full size first: at the smaller size that is enough for all of it, a small part would be
@@ -66,7 +85,7 @@ def cut(collection: Collection, region: Region) -> Image.Image:
         if item is None:
             raise _no_item(source)
         source = item.path
-    picture = _decoded(source)
+    picture = _decoded(eyes or Eyes(collection), source)
     left, top, right, bottom = region.box
     if right > picture.width or bottom > picture.height:
         raise QueryError(
@@ -77,11 +96,11 @@ def cut(collection: Collection, region: Region) -> Image.Image:
     return picture.crop((left, top, right, bottom))
 
 
-def _decoded(source: Path | str | bytes | Image.Image, side: int = 0) -> Image.Image:
+def _decoded(eyes: Eyes, source: Path | str | bytes | Image.Image, side: int = 0) -> Image.Image:
     """RGB; as large as it is, or a JPEG no smaller than is enough for `side`."""
     if isinstance(source, Image.Image):
         return source.convert("RGB")
-    return decode(source if isinstance(source, bytes) else read(Path(source)), side=side)
+    return eyes.decode(source if isinstance(source, bytes) else read(Path(source)), side)
 
 
 def _no_item(key: int) -> QueryError:

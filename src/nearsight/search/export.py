@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearsight.core.artefact import sync_file, sync_folder
-from nearsight.core.errors import InputError, MissingExtra, WriteFailed
+from nearsight.core.artefact import replaced_whole
+from nearsight.core.errors import InputError, MissingExtra
 from nearsight.core.events import Done, Event, Step
 from nearsight.core.items import Item
 
@@ -51,29 +50,14 @@ def _export(collection: Collection, path: Path, form: Any) -> Iterator[Event]:
     started = time.monotonic()
     snapshot = collection.store.verified()
     keys, done = snapshot.living(), 0
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-    except OSError as error:
-        raise WriteFailed(f"could not write {path}: {error}") from error
-    try:
-        with form(temporary, collection) as write:
-            for start in range(0, len(keys), _ROWS):
-                some = keys[start : start + _ROWS]
-                items = list(collection.items(some.tolist()))  # without those that a writer deletes meanwhile
-                there = np.array([item.key for item in items], dtype=np.int64)
-                write(items, snapshot.vectors(snapshot.rows_of(there)))
-                done += len(items)
-                yield Step("export", start + len(some), len(keys))
-        sync_file(temporary)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise WriteFailed(f"could not write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced_whole(path) as temporary, form(temporary, collection) as write:
+        for start in range(0, len(keys), _ROWS):
+            some = keys[start : start + _ROWS]
+            items = list(collection.items(some.tolist()))  # without those that a writer deletes meanwhile
+            there = np.array([item.key for item in items], dtype=np.int64)
+            write(items, snapshot.vectors(snapshot.rows_of(there)))
+            done += len(items)
+            yield Step("export", start + len(some), len(keys))
     yield Done("export", {"items": done}, time.monotonic() - started)
 
 
@@ -103,9 +87,9 @@ def _parquet(path: Path, collection: Collection) -> Iterator[_Write]:
         flat = pa.array(np.ascontiguousarray(vectors, dtype=store.shape.dtype).ravel())
         columns = [
             pa.array([i.key for i in items], pa.int64()),
-            pa.array([_text(i.path) for i in items], pa.string()),
-            pa.array([_clean(i.label) for i in items], pa.string()),
-            pa.array([[_clean(c) for c in i.captions] for i in items], pa.list_(pa.string())),
+            pa.array([path_text(i.path) for i in items], pa.string()),
+            pa.array([cell(i.label) for i in items], pa.string()),
+            pa.array([[cell(c) for c in i.captions] for i in items], pa.list_(pa.string())),
             pa.array([json.dumps(dict(i.fields), sort_keys=True) for i in items], pa.string()),
             pa.FixedSizeListArray.from_arrays(flat, collection.dim),
         ]
@@ -124,7 +108,7 @@ def _csv(path: Path, collection: Collection) -> Iterator[_Write]:
         def write(items: list[Item], vectors: NDArray[np.float32]) -> None:
             for i in items:
                 captions, fields = json.dumps(list(i.captions)), json.dumps(dict(i.fields), sort_keys=True)
-                table.writerow([i.key, _text(i.path), _clean(i.label), captions, fields])
+                table.writerow([i.key, path_text(i.path), cell(i.label), captions, fields])
 
         yield write
 
@@ -135,16 +119,17 @@ def _jsonl(path: Path, collection: Collection) -> Iterator[_Write]:
 
         def write(items: list[Item], vectors: NDArray[np.float32]) -> None:
             for i in items:
-                row = {"key": i.key, "path": _text(i.path), "label": i.label, "captions": i.captions}
+                row = {"key": i.key, "path": path_text(i.path), "label": i.label, "captions": i.captions}
                 file.write(json.dumps(row | {"fields": dict(i.fields)}, sort_keys=True) + "\n")
 
         yield write
 
 
-def _text(path: Path) -> str:
+def path_text(path: Path) -> str:
+    """A path for a table: bytes that are no UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _clean(text: str | None) -> str | None:
+def cell(text: str | None) -> str | None:
     """Lone surrogates are no UTF-8."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nearsight.core.arrays import NO_KEY, Vectors
+from nearsight.core.arrays import NO_KEY, Hits, Vectors
 from nearsight.search.query import Query
-
-if TYPE_CHECKING:
-    from nearsight.search.collection import Collection
+from nearsight.search.store.snapshot import Snapshot
 
 _MORE = 4
 """Times as many candidates in each further look for k that differ."""
@@ -19,26 +17,35 @@ _ROUNDING = 1e-6
 """Two copies of one vector may have a cosine of 0.9999999 in float32."""
 
 
-def ranking(collection: Collection, vector: Vectors, query: Query, k: int) -> list[tuple[int, float, tuple[int, ...]]]:
-    """The k best answers to a query, whose vector (dim,) is given: (key, score, keys that are folded under it).
+Look = Callable[[int], tuple[Hits, Snapshot]]
+"""How many candidates -> Hits (1, k), and the snapshot they are from."""
 
-    With `fold`, answers are gone through from the best, until k differ and another one that differs would come next:
-    what is folded does not depend on how many were looked at. Raises QueryError for k < 1, Damaged.
+
+def ranking(look: Look, query: Query, k: int, limit: int) -> tuple[list[tuple[int, float, tuple[int, ...]]], int]:
+    """The k best answers to a query: (key, score, keys that are folded under it), and their one generation.
+
+    `look` finds candidates, of which there are `limit` at most. What was judged away is no answer. With `fold`, answers
+    are gone through from the best, until k differ and another one that differs would come next: what is folded does not
+    depend on how many were looked at. Raises what `look` raises.
     """
-    fetch, limit = k if query.fold is None or k < 1 else k + 1, max(1, len(collection))
+    away = np.array(sorted(query.away), dtype=np.int64)
+    fetch = (k if query.fold is None or k < 1 else k + 1) + len(away)
     while True:
-        fetch = min(fetch, limit)
-        hits = collection.search_vectors(vector[None], fetch, where=query.where)
+        fetch = min(fetch, max(1, limit))
+        hits, snapshot = look(fetch)
         enough = hits.scores[0] >= (-np.inf if query.min_score is None else query.min_score)
-        keys, scores = (found[0][enough & (hits.keys[0] != NO_KEY)] for found in (hits.keys, hits.scores))
+        enough &= hits.keys[0] != NO_KEY
+        ended = int(enough.sum()) < fetch or fetch >= limit
+        if len(away):
+            enough &= ~np.isin(hits.keys[0], away)
+        keys, scores = hits.keys[0][enough], hits.scores[0][enough]
         if query.fold is None:
-            return [(key, score, ()) for key, score in zip(keys.tolist(), scores.tolist(), strict=True)]
-        snapshot = collection.store.verified()
-        rows = snapshot.rows_of(keys)
-        keys, scores, rows = keys[rows >= 0], scores[rows >= 0], rows[rows >= 0]  # a writer may just have deleted some
-        groups = folded(snapshot.vectors(rows), query.fold, k + 1)
-        if len(groups) > k or len(keys) < fetch or fetch == limit:
-            return [(int(keys[g[0]]), float(scores[g[0]]), tuple(keys[g[1:]].tolist())) for g in groups[:k]]
+            best = zip(keys[:k].tolist(), scores[:k].tolist(), strict=True)
+            return [(key, score, ()) for key, score in best], snapshot.generation
+        groups = folded(snapshot.vectors(snapshot.rows_of(keys)), query.fold, k + 1)
+        if len(groups) > k or ended:
+            led = [(int(keys[g[0]]), float(scores[g[0]]), tuple(keys[g[1:]].tolist())) for g in groups[:k]]
+            return led, snapshot.generation
         fetch *= _MORE
 
 

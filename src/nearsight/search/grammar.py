@@ -2,7 +2,7 @@
 
 ::
 
-    query     = terms [ "|" filter ] { ";" setting }
+    query     = [ terms ] [ "|" filter ] { ";" setting }   without terms, there is up or down
     terms     = [ sign ] term { sign term }            a sign stands at the beginning, or behind a space, a quotation
     sign      = "+" | "-"                              mark, a key or a box: t-shirt is one word
     term      = [ number ":" ] ( words | picture [ box ] | item [ box ] )
@@ -10,7 +10,8 @@
     picture   = word | quoted                          that begins with ./ ../ ~/ or /, or ends as pictures do (.jpg)
     item      = "@" digits                             its key
     box       = "[" left "," top "," right "," bottom "]"
-    setting   = ( "min_score" | "fold" ) "=" number
+    setting   = ( "min_score" | "fold" ) "=" number | "verdict" "=" ( "likely" | "sure" )
+              | ( "up" | "down" ) "=" item { "," item } | "unjudged" "=" "yes"
 
     filter    = all { "or" all }
     all       = one { "and" one }
@@ -34,6 +35,7 @@ from typing import Any, NoReturn
 from nearsight.core.errors import GrammarError, QueryError
 from nearsight.search.filters import LEVELS, SIGNS, Condition, Filter, joined, too_much, typed, whole
 from nearsight.search.query import Query, Region, Source, Text
+from nearsight.search.settings import SETTINGS, number
 
 LONGEST = 20_000
 """Characters of a written query."""
@@ -60,7 +62,6 @@ _WORD = re.compile(r'[^\s"|;\[\]<>]++')
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _KEY = re.compile(r"@(-?[0-9]{1,30})(?![0-9])")
-_NUMBER = re.compile(r"-?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+")
 _WEIGHT = re.compile(r"((?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+)\s*+:")
 _BOX = re.compile(r"\[" + ",".join([r"\s*+(-?[0-9]{1,9}+)\s*+"] * 4) + r"\]")
 _NAME = re.compile(r'[^\s"(),;|=!<>~]++')
@@ -69,28 +70,33 @@ _VALUE = re.compile(r'[^\s"(),;|<>][^\s"(),;|]*+')
 _PLAIN = re.compile(r'[^\s"(),;|=!<>~\\]++')
 _KEYWORDS = {word: re.compile(word + r'(?=[\s()";|,]|$)', re.IGNORECASE) for word in ("and", "or", "not", "in")}
 
+_MISSING = "words or a picture are missing here"
 _QUOTE = 'words with signs stand in quotes: "t-shirt - new"'
 
 
 def parse(text: str) -> Query:
     """A written query. Raises GrammarError, which says where, and QueryError as `Query`, `Text` and `Filter` do."""
     scan = _Scanner(text)
-    examples = _terms(scan)
+    begun, judged = scan.at, text[scan.at : scan.at + 1] in (";", "|")
+    examples = () if judged else _terms(scan)
     where = Filter()
     if scan.take("|"):
         where = whole(_any(scan, LEVELS))
-    settings: dict[str, float] = {}
+    settings: dict[str, Any] = {}
     while scan.take(";"):
         start, name = scan.at, scan.match(_NAME)
-        if name not in ("min_score", "fold") or name in settings:
-            scan.fail("min_score=NUMBER or fold=NUMBER is missing here, each once", start=start)
+        if name not in SETTINGS or name in settings:
+            *others, last = (f"{each}={setting.takes}" for each, setting in SETTINGS.items())
+            scan.fail(f"{', '.join(others)} or {last} is missing here, each once", start=start)
         if not scan.take("="):
             scan.fail("= is missing here")
-        number = scan.match(_NUMBER)
-        if number is None:
-            scan.fail("a number is missing here")
-        settings[name] = float(number)
+        value = scan.match(SETTINGS[name].pattern)
+        if value is None:
+            scan.fail(f"{SETTINGS[name].told} is missing here")
+        settings[name] = SETTINGS[name].read(value)
     scan.end("this is not understood")
+    if judged and not settings.keys() & {"up", "down"}:
+        scan.fail(_MISSING, start=begun, hint=_QUOTE)
     return Query(examples, where, **settings)
 
 
@@ -210,7 +216,7 @@ def _words(scan: _Scanner) -> str:
     """One path, or words up to what is none: they are one text, as they are written."""
     start = scan.at
     if scan.text[start : start + 1] in ("+", "-", "") or (first := scan.match(_WORD)) is None:
-        scan.fail("words or a picture are missing here", hint=_QUOTE)
+        scan.fail(_MISSING, hint=_QUOTE)
     if first.startswith("@"):
         scan.fail(
             "the key of an item is missing here", start=start, end=scan.behind, hint=f"@123 is item 123; {_QUOTE}"
@@ -323,13 +329,14 @@ def write(query: Query) -> str:
     text = ""
     for source, weight in query.examples:
         sign = "- " if weight < 0 else "+ " if text else ""
-        factor = "" if abs(weight) == 1 else f"{_number(abs(weight))}: "
+        factor = "" if abs(weight) == 1 else f"{number(abs(weight))}: "
         text += f"{' ' if text else ''}{sign}{factor}{_source(source)}"
     if query.where.conditions:
         text += f" | {write_filter(query.where)}"
-    for name in ("min_score", "fold"):
-        if (value := getattr(query, name)) is not None:
-            text += f"; {name}={_number(value)}"
+    for name, setting in SETTINGS.items():
+        value = getattr(query, name)
+        if value not in (None, ()) and value is not False:  # which it is where nobody says so; 0 equals False
+            text += f"; {name}={setting.write(value)}"
     return text
 
 
@@ -387,7 +394,3 @@ def _path(path: str) -> str:
 
 def _in_quotes(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))

@@ -15,7 +15,13 @@ from PIL import Image
 from nearsight.core.errors import QueryError
 from nearsight.search.filters import Filter
 
-__all__ = ["Box", "Filter", "Query", "Region", "Source", "Text"]
+__all__ = ["VERDICTS", "Box", "Filter", "Query", "Region", "Source", "Text"]
+
+VERDICTS = ("likely", "sure")
+"""What can be asked of an answer's score, where the collection is calibrated."""
+
+PROBE = 5
+"""Good and bad answers, each, from which on a classifier of them ranks better than their means (docs/feedback.md)."""
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels; right and bottom are the first ones outside."""
@@ -76,15 +82,24 @@ class Query:
     min_score  answers with a lower score are left out; -1 to 1
     fold       answers whose vector has at least this cosine to that of a better answer stand under it, as `folded`,
                and k others are found; above 0, up to 1
+    verdict    ``likely`` or ``sure``: answers that are less so are left out; the collection must be calibrated
+    up, down   keys of items that were judged good and bad answers: the others are ranked by what these say (see
+               `nearsight.search.feedback`); those that are bad are not shown again
+    unjudged   those that are good are not shown again either
 
     ``str(query)`` is its written form, which `parse` reads. Raises QueryError: ``query/weight`` for a weight that is
-    not a finite number, ``query/score``, ``query/fold``.
+    not a finite number, ``query/score``, ``query/fold``, ``query/verdict``, ``query/judged`` for an item that is good
+    and bad.
     """
 
     examples: tuple[tuple[Source, float], ...]
     where: Filter = field(default_factory=Filter)
     min_score: float | None = None
     fold: float | None = None
+    verdict: str | None = None
+    up: tuple[int, ...] = ()
+    down: tuple[int, ...] = ()
+    unjudged: bool = False
 
     def __post_init__(self) -> None:
         plain = tuple((Path(source) if isinstance(source, str) else source, w) for source, w in self.examples)
@@ -96,6 +111,24 @@ class Query:
             raise QueryError(f"a score lies between -1 and 1, not at {self.min_score}", code="query/score")
         if self.fold is not None and not 0 < self.fold <= 1:
             raise QueryError(f"fold is a cosine above 0, up to 1, not {self.fold}", code="query/fold", hint="try 0.97")
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            raise QueryError(f"a verdict is {' or '.join(VERDICTS)}, not {self.verdict}", code="query/verdict")
+        for name in ("up", "down"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(int(key) for key in getattr(self, name))))
+        if both := sorted({*self.up} & {*self.down}):
+            raise QueryError(f"item {both[0]} is judged good and bad", code="query/judged", hint="say one of them")
+
+    @property
+    def method(self) -> str | None:
+        """How the judgements count: ``rocchio``, from PROBE of each on ``probe``; None where there are none."""
+        if min(len(self.up), len(self.down)) >= PROBE:
+            return "probe"
+        return "rocchio" if self.up or self.down else None
+
+    @property
+    def away(self) -> frozenset[int]:
+        """Keys of the judged items that are not shown again."""
+        return frozenset(self.down + self.up) if self.unjudged else frozenset(self.down)
 
     @classmethod
     def like(
@@ -104,12 +137,13 @@ class Query:
         where: Filter | Mapping[str, Any] | None = None,
         min_score: float | None = None,
         fold: float | None = None,
+        verdict: str | None = None,
     ) -> Query:
         """All examples with weight 1. Raises QueryError where there is none."""
         if not examples:
             raise QueryError("a query needs at least one example", code="query/empty")
         given = where if isinstance(where, Filter) else Filter.of(where or {})
-        return cls(tuple((e, 1.0) for e in examples), given, min_score, fold)
+        return cls(tuple((e, 1.0) for e in examples), given, min_score, fold, verdict)
 
     @classmethod
     def words(cls, *texts: str, where: Filter | Mapping[str, Any] | None = None) -> Query:

@@ -88,8 +88,10 @@ def test_no_more_is_looked_at_than_is_needed(external: Callable, monkeypatch: py
     collection, vectors = external(400)
     with collection:
         looked: list[int] = []
-        search = collection.search_vectors
-        monkeypatch.setattr(collection, "search_vectors", lambda q, k, **more: looked.append(k) or search(q, k, **more))
+        search = collection.candidates
+        monkeypatch.setattr(
+            collection, "candidates", lambda q, k, *more, **how: looked.append(k) or search(q, k, *more, **how)
+        )
         assert len(collection.search(Query.like(vectors[2], fold=0.999), 5)) == 5
         assert looked == [6]
         everything = collection.search(Query.like(vectors[2], fold=0.01), 5)

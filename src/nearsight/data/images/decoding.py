@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from PIL import (
     AvifImagePlugin,
@@ -23,6 +25,7 @@ from nearsight.data.images.identify import HEAD, READ, identify
 from nearsight.data.images.limits import Limits, refusal
 from nearsight.data.images.tiff import tiff
 
+_T = TypeVar("_T")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,10 +46,38 @@ def decode(data: bytes, *, limits: Limits = Limits(), side: int = 0) -> Image.Im
     Thread-safe; changes none of Pillow's settings and issues no warnings. Raises PictureError and nothing else; its
     ``reason`` is one of `nearsight.data.images.REASONS`.
     """
+    return decode_sized(data, limits=limits, side=side)[0]
+
+
+def decode_sized(
+    data: bytes,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    side: int = 0,
+) -> tuple[Image.Image, tuple[int, int]]:
+    """As `decode`, with the width and height that the upright picture has at its full size."""
+    return _guarded(data, limits, lambda form: _decode(form, data, limits, side))
+
+
+def dimensions(data: bytes, *, limits: Limits = Limits()) -> tuple[int, int]:  # noqa: B008 (frozen)
+    """Width and height of a picture file in pixels, as it is shown, upright. Its pixels are not decoded.
+
+    Raises PictureError as `decode` does, as far as the head of the file tells.
+    """
+    return _guarded(data, limits, lambda form: _dimensions(form, data, limits))
+
+
+def _guarded(data: bytes, limits: Limits, work: Callable[[str], _T]) -> _T:
+    """What `work` makes of the format that the content shows; whatever it raises becomes a PictureError."""
     if len(data) > limits.max_bytes:
         raise refusal("too-many-bytes", f"{len(data):,}; at most {limits.max_bytes:,}")
     try:
-        return _decode(data, limits, side)
+        form = identify(data[:HEAD])
+        if form is None:
+            raise refusal("not-a-picture" if data else "empty")
+        if form not in READ:
+            raise refusal("format", form)
+        return work(form)
     except PictureError:
         raise
     except MemoryError as error:
@@ -58,20 +89,36 @@ def decode(data: bytes, *, limits: Limits = Limits(), side: int = 0) -> Image.Im
         raise refusal("truncated" if "truncated" in words.lower() else "damaged", words) from error
 
 
-def _decode(data: bytes, limits: Limits, side: int) -> Image.Image:
-    form = identify(data[:HEAD])
-    if form is None:
-        raise refusal("not-a-picture" if data else "empty")
-    if form not in READ:
-        raise refusal("format", form)
-    picture, bare = _heif(data, limits) if form == "HEIF" else _open(form, data, limits, side)
+def _decode(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    if form == "HEIF":
+        found = _heif(data, limits)
+        picture: Image.Image = found.to_pillow()
+        bare, size = Bare(b"", 1, _profile(found)), picture.size
+    else:
+        picture, bare = _open(form, data, limits)
+        size = picture.size
+        if side > 0 and min(size) >= 4 * side:
+            picture.draft(None, (2 * side, 2 * side))
+        picture.load()
     rgb = to_rgb(picture, bare.profile)
     if bare.turn in _TURNS:
         rgb = rgb.transpose(_TURNS[bare.turn])
     # The same pixels without the reader behind them, which may hold the file and a decoder's memory.
     plain = rgb._new(rgb.im)
     plain.info.clear()
-    return plain
+    return plain, _upright(size, bare)
+
+
+def _dimensions(form: str, data: bytes, limits: Limits) -> tuple[int, int]:
+    if form == "HEIF":
+        width, height = _heif(data, limits).size
+        return width, height
+    picture, bare = _open(form, data, limits)
+    return _upright(picture.size, bare)
+
+
+def _upright(size: tuple[int, int], bare: Bare) -> tuple[int, int]:
+    return size if bare.turn < 5 else size[::-1]
 
 
 class _Whole(io.BytesIO):
@@ -96,8 +143,8 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         super().load_prepare()
 
 
-def _open(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Image, Bare]:
-    """The picture, loaded, and what came with it.
+def _open(form: str, data: bytes, limits: Limits) -> tuple[Image.Image, Bare]:
+    """The picture, its pixels not loaded yet, and what came with it.
 
     The plugins are called by name: `Image.open` would try others, and warns of sizes that the limits allow.
     """
@@ -126,9 +173,6 @@ def _open(form: str, data: bytes, limits: Limits, side: int) -> tuple[Image.Imag
             picture = AvifImagePlugin.AvifImageFile(io.BytesIO(containers.boxes(data)))
             bare = Bare(b"", orientation(picture.info.get("exif", b"")), _profile(picture))
     limits.check(*picture.size, costly=form in ("WEBP", "AVIF"))
-    if side > 0 and min(picture.size) >= 4 * side:
-        picture.draft(None, (2 * side, 2 * side))
-    picture.load()
     return picture, bare
 
 
@@ -137,7 +181,7 @@ def _profile(picture: Image.Image) -> bytes:
     return profile if len(profile) <= MAX_PROFILE else b""
 
 
-def _heif(data: bytes, limits: Limits) -> tuple[Image.Image, Bare]:
+def _heif(data: bytes, limits: Limits) -> Any:
     """HEIC by pillow-heif, called directly: registering it would change Pillow for the whole program."""
     try:
         import pillow_heif
@@ -145,8 +189,7 @@ def _heif(data: bytes, limits: Limits) -> tuple[Image.Image, Bare]:
         raise refusal("needs-heif") from error
     found = pillow_heif.open_heif(containers.boxes(data))
     limits.check(*found.size, costly=True)
-    picture = found.to_pillow()
-    return picture, Bare(b"", 1, _profile(found))
+    return found
 
 
 def thumbnail(picture: Image.Image, side: int = 256) -> Image.Image:

@@ -53,6 +53,16 @@ class Isolated:
 
         Raises PictureError, also with the reasons timeout, crashed and memory; InputError when the pool is closed.
         """
+        return self.decode_sized(data, limits=limits, side=side)[0]
+
+    def decode_sized(
+        self,
+        data: bytes,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        side: int = 0,
+    ) -> tuple[Image.Image, tuple[int, int]]:
+        """As `nearsight.data.images.decode_sized`, in another process. Raises as `decode`."""
         if len(data) > limits.max_bytes:
             raise refusal("too-many-bytes", f"{len(data):,}; at most {limits.max_bytes:,}")
         worker = self._idle.get()
@@ -87,7 +97,7 @@ class _Worker:
         self._command = [sys.executable, "-c", program, str(memory_mb)]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def decode(self, data: bytes, limits: Limits, side: int, seconds: float) -> Image.Image:
+    def decode(self, data: bytes, limits: Limits, side: int, seconds: float) -> tuple[Image.Image, tuple[int, int]]:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
@@ -161,7 +171,9 @@ def _ready(process: subprocess.Popen[bytes]) -> None:
         raise _Gone
 
 
-def _ask(process: subprocess.Popen[bytes], data: bytes, request: dict[str, int | float]) -> Image.Image:
+def _ask(
+    process: subprocess.Popen[bytes], data: bytes, request: dict[str, int | float]
+) -> tuple[Image.Image, tuple[int, int]]:
     questions, answers = process.stdin, process.stdout
     if questions is None or answers is None:
         raise _Gone
@@ -174,14 +186,21 @@ def _ask(process: subprocess.Popen[bytes], data: bytes, request: dict[str, int |
             reason = str(answer["code"]).removeprefix("picture/")
             raise _told(reason, str(answer["message"]), str(answer["hint"]))
         width, height = int(answer["width"]), int(answer["height"])
-        if not 0 < width * height <= request["max_pixels"]:
+        full = int(answer["full"][0]), int(answer["full"][1])
+        if not 0 < width * height <= full[0] * full[1] <= request["max_pixels"]:
             raise _Gone
         pixels = answers.read(width * height * 3)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a closed pipe, or a line that is no answer
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+    ) as error:  # a closed pipe, or a line that is no answer
         raise _Gone from error
     if len(pixels) != width * height * 3:
         raise _Gone
-    return Image.frombytes("RGB", (width, height), pixels)
+    return Image.frombytes("RGB", (width, height), pixels), full
 
 
 def _told(reason: str, message: str, hint: str) -> PictureError:

@@ -10,12 +10,12 @@ import json
 import os
 import signal
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from nearsight.core.errors import PictureError
-from nearsight.data.images.decoding import decode
+from nearsight.data.images.decoding import decode_sized
 from nearsight.data.images.limits import Limits
 
 READY = b"ready\n"
@@ -42,9 +42,9 @@ def _answer(request: dict[str, int | float], data: BinaryIO, answers: BinaryIO) 
     )
     pixels = b""
     try:
-        picture = decode(content, limits=limits, side=int(request["side"]))
+        picture, full = decode_sized(content, limits=limits, side=int(request["side"]))
         pixels = picture.tobytes()
-        answer: dict[str, str | int] = {"width": picture.width, "height": picture.height}
+        answer: dict[str, Any] = {"width": picture.width, "height": picture.height, "full": full}
     except PictureError as error:
         answer = {"message": error.message, "code": error.code, "hint": error.hint}
     except MemoryError:

@@ -11,6 +11,7 @@
       segments/000001.key  4 KB header, then the key of each row
       engine/              derived; stamped and checksummed; rebuilt when anything differs
       captions/            derived; vectors of captions by their texts; made again where it is lost
+      calibration.json     derived; what a score means; checksummed; absent until somebody calibrates
       LOCK                 the writer's lock, with its pid
 
 A commit writes rows past the committed ones, fdatasyncs, then one SQLite transaction makes them count. What lies past

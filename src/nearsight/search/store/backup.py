@@ -14,8 +14,9 @@ from pathlib import Path
 from nearsight.core.artefact import MANIFEST, replace_file, sync_file, sync_folder
 from nearsight.core.errors import Damaged, StoreError, WriteFailed
 from nearsight.core.events import Done, Event, Step
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.store.catalogue import Catalogue, reading
-from nearsight.search.store.check import Finding, check
+from nearsight.search.store.check import UPLOADS, Finding, check
 from nearsight.search.store.segments import Segment
 from nearsight.search.store.store import Store
 
@@ -84,6 +85,12 @@ def _copy(store: Store, target: Path, link: bool) -> Generator[Event, None, tupl
             if attempt == _ATTEMPTS - 1:
                 raise Damaged(f"{error.filename} is missing") from error
             shutil.rmtree(target / "segments")
+    for path in sorted((store.folder / UPLOADS).rglob("*")):
+        if path.is_file() and not path.name.endswith(".tmp"):
+            copy = target / path.relative_to(store.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # its item was just deleted
+                _place(path, copy, link)
     for folder in ("encoder", "engine", "captions"):  # files there are replaced, never changed
         source = store.folder / folder
         if source.is_dir():
@@ -92,6 +99,8 @@ def _copy(store: Store, target: Path, link: bool) -> Generator[Event, None, tupl
                 with suppress(FileNotFoundError):  # what is derived comes and goes; it is made again
                     if (source / name).is_file() and not name.endswith(".tmp"):
                         _place(source / name, target / folder / name, link)
+    with suppress(FileNotFoundError):
+        _place(store.folder / calibration.NAME, target / calibration.NAME, link)
     replace_file(target / MANIFEST, (store.folder / MANIFEST).read_bytes())
     return linked, copied
 

@@ -172,8 +172,12 @@ class Catalogue:
 
     @contextmanager
     def view(self) -> Iterator[None]:
-        """A read transaction: everything inside sees one generation."""
+        """A read transaction: everything inside sees one generation. Inside of one, it is that one."""
         with reading(self.path):
+            within = self.db.in_transaction
+            if within:
+                yield
+                return
             self.db.execute("BEGIN")
             try:
                 yield

@@ -16,8 +16,10 @@ import numpy as np
 from nearsight.core.artefact import MANIFEST, read_artefact, read_manifest
 from nearsight.core.errors import Damaged, FormatError, NearsightError, NotACollection
 from nearsight.core.events import Step
+from nearsight.data.images import picture_hash
 from nearsight.encode import encoder as encoders
 from nearsight.search import captions
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue, shown
 from nearsight.search.store.compact import SEGMENT_FILE
@@ -28,8 +30,11 @@ ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "captions", "thumbnails", "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", "uploads", "progress.json", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
 }  # fmt: skip
+UPLOADS = "uploads"
+"""The folder in a collection for pictures that were given to it, and the root that it is."""
+_UPLOADED = "SELECT key, item.path, sha256 FROM item JOIN root ON root.id=root WHERE root.path=? AND sha256 IS NOT NULL"
 LEFTOVER = re.compile(r"^\..*\.(tmp|old)$|^\d{12}\.(tmp|index)$")
 """Names that only we give, to files that a crash may leave."""
 
@@ -40,7 +45,8 @@ class Finding:
 
     code: str
     """``manifest``, ``encoder``, ``catalogue``, ``item``, ``seal``, ``segment``, ``keys``, ``row``, ``dead-row``,
-    ``engine``, ``captions``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored`` and ``dropped``."""
+    ``engine``, ``captions``, ``calibration``, ``upload``, ``orphan``, ``aside``; `repair` adds ``lost``, ``restored``
+    and ``dropped``."""
     what: str
     key: int | None = None
     path: str = ""
@@ -71,12 +77,14 @@ def check(folder: Path) -> Iterator[Step | Finding]:
         catalogue = None
     try:
         yield from _catalogue(folder, catalogue, meta)
+        yield from _uploads(folder, catalogue)
     finally:
         if catalogue is not None:
             catalogue.close()
     if meta is not None:
         yield from _engine(folder, meta)
     yield from _captions(folder)
+    yield from _calibration(folder)
     yield from _foreign(folder)
 
 
@@ -221,6 +229,23 @@ def _block(
         yield Finding("dead-row", what, path=name, harmless=True, repair=_REPAIR)
 
 
+def _uploads(folder: Path, catalogue: Catalogue | None) -> Iterator[Finding | Step]:
+    """Pictures that were given to the collection itself: there may be no other copy of them."""
+    rows: list[tuple[Any, ...]] = []
+    with suppress(NearsightError):  # the catalogue's damage was found above
+        rows = [] if catalogue is None else catalogue.all(_UPLOADED, UPLOADS.encode())
+    for done, (key, path, sha256) in enumerate(rows, start=1):
+        try:
+            whole = picture_hash((folder / UPLOADS / os.fsdecode(path)).read_bytes()) == bytes(sha256)
+        except OSError:
+            whole = False
+        if not whole:
+            what = f"the uploaded picture of item {key} ({shown(path)}) is missing, or not as it was given"
+            repair = "upload it again; searches do not need it"
+            yield Finding("upload", what, key, f"{UPLOADS}/{shown(path)}", harmless=True, repair=repair)
+        yield Step("check uploads", done, len(rows))
+
+
 def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:
     if any((folder / "engine").glob("*")):
         try:
@@ -235,6 +260,11 @@ def _captions(folder: Path) -> Iterator[Finding | Step]:
     if problem := captions.flaw(folder):
         yield Finding("captions", problem, path="captions", harmless=True, repair="the next sync makes them again")
     yield Step("check captions", 1, 1)
+
+
+def _calibration(folder: Path) -> Iterator[Finding]:
+    if problem := calibration.flaw(folder):
+        yield Finding("calibration", problem, path=calibration.NAME, harmless=True, repair="nearsight calibrate")
 
 
 def _orphan(name: str) -> Finding:

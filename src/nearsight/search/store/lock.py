@@ -10,6 +10,8 @@ from filelock import FileLock, Timeout
 
 from nearsight.core.errors import Locked, ReadOnly
 
+_NOTE = "LOCK.pid"
+
 
 class WriterLock:
     """Holds ``LOCK`` until `release`. The system frees it when the process dies, however it dies.
@@ -18,7 +20,8 @@ class WriterLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._note = folder / "LOCK.pid"
+        self._folder = folder
+        self._note = folder / _NOTE
         self._lock = FileLock(folder / "LOCK", thread_local=False)
         try:
             self._lock.acquire(timeout=0.5, poll_interval=0.02)  # longer than a reader's probe holds it
@@ -30,15 +33,22 @@ class WriterLock:
             self._note.write_text(str(os.getpid()))
 
     def _who(self) -> str:
-        with suppress(OSError):
-            return f" (pid {self._note.read_text().strip()})"
-        return ""
+        pid = writer_of(self._folder)
+        return f" (pid {pid})" if pid is not None else ""
 
     def release(self) -> None:
         """Let the next writer in."""
         with suppress(OSError):
             self._note.unlink(missing_ok=True)
         self._lock.release()
+
+
+def writer_of(folder: Path) -> int | None:
+    """The process that holds the lock, or that held it last and was killed; None where nobody says so."""
+    try:
+        return int((folder / _NOTE).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def is_locked(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from nearsight.data.images import decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search import captions
+from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.check import (
@@ -87,6 +88,8 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
         yield from _tidy(store)
         if captions.flaw(folder):
             shutil.rmtree(folder / captions.FOLDER)  # made again from the texts, which the catalogue has
+        if calibration.flaw(folder):
+            (folder / calibration.NAME).unlink()
         # what is lost may still be looked for in its segment: those stay as they are until somebody compacts
         if not counts["lost"] and not counts["left"]:
             compact(store, also=_shabby(store))
@@ -192,7 +195,7 @@ class _Source:
         facts: tuple[Any, ...] = (*row[:8], tuple(json.loads(row[8])), json.loads(row[9]))
         record, root = Record(*facts), row[10]
         relative = Path(os.fsdecode(record.path))
-        return record, Path(os.fsdecode(root)) / relative if root is not None else relative
+        return record, self.store.folder / os.fsdecode(root) / relative if root is not None else relative
 
     def vector(self, record: Record, path: Path) -> NDArray[np.float32]:
         """Raises PictureError and EncoderError where there is no way back."""

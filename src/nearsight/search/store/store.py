@@ -141,6 +141,14 @@ class Store:
             self._require_open()
             yield self.catalogue
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is committed meanwhile, by anybody: for a look that was disturbed too often. Writers wait, so be
+        brief."""
+        with self.reading() as catalogue, catalogue.view():
+            catalogue.generation  # noqa: B018 (the transaction begins with what is first read)
+            yield
+
     def path_of(self, key: int) -> str:
         """An item's path, for messages."""
         with self.reading() as catalogue:

@@ -217,6 +217,8 @@ def moved_from(store: Store, root: Path) -> Path | None:
         if any(path == root for _, path in known):
             return None
         for number, path in known:
+            if not path.is_absolute():
+                continue  # it lies in the collection's own folder
             sample = catalogue.all(
                 f"SELECT path, {', '.join(STAT)} FROM item WHERE root=? ORDER BY key LIMIT {_SAMPLE}", number
             )

@@ -28,12 +28,18 @@ class Cell:
 
 
 def contact_sheet(
-    queries: Sequence[Cell], found: Sequence[Cell], *, columns: int = 5, side: int = SIDE, title: str = ""
+    queries: Sequence[Cell],
+    found: Sequence[Cell],
+    *,
+    columns: int = 5,
+    side: int = SIDE,
+    title: str = "",
+    role: str = "query",
 ) -> Image.Image:
     """The queries (one or several), then the found pictures, in reading order -> an RGB picture.
 
     Frames: blue for a query, green for right, red for wrong, grey where nobody says; a tick or a cross in the corner
-    says the same without colour. Under each picture its place, score and caption.
+    says the same without colour. Under a query stands its `role`, under each picture its place, score and caption.
     """
     cells = [*queries, *found]
     columns = max(1, min(columns, len(cells)))
@@ -57,12 +63,28 @@ def contact_sheet(
         sheet.paste(inside, (x + _FRAME, y + _FRAME))
         if not is_query and cell.right is not None:
             _mark(draw, outer[2], outer[1], max(20, side // 8), colour, cell.right)
-        head = "query" if is_query else f"{number - len(queries) + 1}"
+        head = role if is_query else f"{number - len(queries) + 1}"
         if cell.score is not None:
             head += f"   {cell.score:.3f}"
         draw.text((x, outer[3] + 4), head, fill=colour if is_query or cell.right is not None else _INK, font=bold)
         draw.text((x, outer[3] + 4 + line), fit(cell.caption, font, side + 2 * _FRAME), fill=_FAINT, font=font)
     return sheet
+
+
+def flowed(sheets: Sequence[Image.Image], *, columns: int, side: int = SIDE) -> Image.Image:
+    """Several sheets in reading order, beside each other as long as a row has no more than so many pictures."""
+    most = _GAP + columns * (side + 2 * _FRAME + _GAP)
+    corners: list[tuple[int, int]] = []
+    left = top = bottom = right = 0
+    for sheet in sheets:
+        if left and left + sheet.width - _GAP > most:
+            left, top = 0, bottom
+        corners.append((left, top))
+        left, bottom, right = left + sheet.width - _GAP, max(bottom, top + sheet.height), max(right, left + sheet.width)
+    whole = Image.new("RGB", (max(right, _GAP), max(bottom, _GAP)), _PAPER)
+    for sheet, corner in zip(sheets, corners, strict=True):
+        whole.paste(sheet, corner)
+    return whole
 
 
 def thumbnail(picture: Image.Image | None, side: int) -> Image.Image:

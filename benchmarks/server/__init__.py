@@ -1,0 +1,1 @@
+"""Figures of what is served, and of what the page shows."""
