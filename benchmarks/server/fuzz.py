@@ -36,7 +36,9 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         statuses += counted
     told = ", ".join(f"{status}: {many:,}" for status, many in sorted(statuses.items()))
     note = f"{len(tried)} operations, half of the requests as the document says, half not; answers {told}"
-    results.add(Row("fuzz_cases", "requests made from the OpenAPI document", statuses.total(), "cases", ">=20000", note=note))
+    results.add(
+        Row("fuzz_cases", "requests made from the OpenAPI document", statuses.total(), "cases", ">=20000", note=note)
+    )
     why = "; ".join(failures[:3]) or f"503 with Retry-After is an explained one; alive at the end: {alive}"
     results.add(Row("fuzz_5xx", "unexplained 5xx among them", len(failures) + (not alive), "answers", "=0", note=why))
 

@@ -84,7 +84,9 @@ def _rates(results: Results, rates: dict[int, list[Answers]], bare: list[float],
             Row(f"qps_{clients}", what, statistics.median(values), "1/s", "none", min(values), max(values), note)
         )
     ratios = [one.rate / alone for one, alone in zip(rates[8], bare, strict=True)]
-    note = f"8 clients over HTTP divided by faiss IndexFlatIP alone, one query at a time ({statistics.median(bare):.0f}/s)"
+    note = (
+        f"8 clients over HTTP divided by faiss IndexFlatIP alone, one query at a time ({statistics.median(bare):.0f}/s)"
+    )
     results.add(
         Row("qps_vs_engine", "searches over HTTP beside the bare engine", statistics.median(ratios), "ratio", "none",
             min(ratios), max(ratios), f"{note}; {len(ratios)} pairs, server and clients on the same cores")
@@ -137,7 +139,9 @@ def _slow(results: Results, port: int, requests: list[bytes], seconds: float, ma
 
 async def _beside_slow(port: int, requests: list[bytes], seconds: float, many: int) -> tuple[Answers, int]:
     """Good searches while `many` slow clients are connected; how many were still sending in the middle."""
-    busy = [asyncio.create_task(_slow_client(port, number % 3, requests[number % len(requests)])) for number in range(many)]
+    busy = [
+        asyncio.create_task(_slow_client(port, number % 3, requests[number % len(requests)])) for number in range(many)
+    ]
     await asyncio.sleep(1.0)  # all have come
     there = sum(not task.done() for task in busy)
     found = await closed(port, requests, clients=1, seconds=seconds)

@@ -43,7 +43,9 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     results.add(Row("write_while_search_errors", what, len(wrong), "errors", "=0", note=note))
 
 
-async def _run(port: int, pictures: int) -> tuple[list[str], list[tuple[list[float], dict[str, object]]], dict[int, int]]:
+async def _run(
+    port: int, pictures: int
+) -> tuple[list[str], list[tuple[list[float], dict[str, object]]], dict[int, int]]:
     """What went wrong, (query, answer) of every search, and generation -> how many items it had."""
     wrong, answers, sizes = list[str](), list[tuple[list[float], dict[str, object]]](), dict[int, int]()
     done = asyncio.Event()
