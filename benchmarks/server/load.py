@@ -130,7 +130,8 @@ def _slow(results: Results, port: int, requests: list[bytes], seconds: float, ma
         Row("slow_clients", what, min(held), "clients", ">=1000",
             note="a third in their headers, a third in their bodies, a third that never read their answers")
     )  # fmt: skip
-    note = f"p99 of good searches beside them divided by p99 without: {statistics.median(beside):.1f} / {statistics.median(alone):.1f} ms; {len(ratios)} pairs"
+    both = f"{statistics.median(beside):.1f} / {statistics.median(alone):.1f} ms"
+    note = f"p99 of good searches beside them divided by p99 without: {both}; {len(ratios)} pairs"
     results.add(
         Row("slow_p99_ratio", "what slow clients cost the others", statistics.median(ratios), "ratio", "<=2",
             min(ratios), max(ratios), note)

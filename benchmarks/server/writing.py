@@ -36,8 +36,8 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         wrong.append(f"{max(sizes.values()):,} items at the end")
     told = "; ".join(wrong[:3]) or "each answer is what brute force finds among the items of its generation"
     note = (
-        f"{max(sizes.values()):,} pictures in {len(sizes):,} requests, {len(answers):,} searches by {SEARCHERS} clients "
-        f"meanwhile, {took:.0f} s; {told}"
+        f"{max(sizes.values()):,} pictures in {len(sizes):,} requests, {len(answers):,} searches by {SEARCHERS} "
+        f"clients meanwhile, {took:.0f} s; {told}"
     )
     what = "errors, and answers that mix generations, while 10,000 pictures are written"
     results.add(Row("write_while_search_errors", what, len(wrong), "errors", "=0", note=note))
