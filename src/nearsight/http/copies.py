@@ -58,17 +58,17 @@ class Copies:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._lock = threading.Lock()
-        self._known: dict[float, tuple[_State, list[Group]]] = {}
-        self._running: float | None = None
+        self._known: dict[float | None, tuple[_State, list[Group]]] = {}
+        self._running: tuple[float | None, ...] = ()
         self._progress = (0, 0)
         self._error: NearsightError | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def look(self, at_least: float) -> Looked:
+    def look(self, at_least: float | None) -> Looked:
         """The groups as of now, or how far the look for them is, which begins with the first call.
 
-        Raises what the last look raised, once.
+        A threshold of None is measured. Raises what the last look raised, once.
         """
         state = _State.of(self._collection)
         with self._lock:
@@ -81,11 +81,11 @@ class Copies:
                 left = [_without(group, living) for group in groups]
                 if all(group is not None for group in left):
                     return Looked(True, 1, 1, [group for group in left if group is not None and len(group) > 1])
-            if self._running is None and not self._closed:
-                self._running, self._progress = at_least, (0, 0)
+            if not self._running and not self._closed:
+                self._running, self._progress = (at_least,), (0, 0)
                 self._thread = threading.Thread(target=self._work, args=(at_least, state), daemon=True)
                 self._thread.start()
-            done, total = self._progress if self._running == at_least else (0, 0)
+            done, total = self._progress if self._running == (at_least,) else (0, 0)
             return Looked(False, done, total)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Copies:
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, at_least: float, state: _State) -> None:
+    def _work(self, at_least: float | None, state: _State) -> None:
         work = self._collection.duplicates(at_least)
         try:
             while not self._closed:
@@ -111,7 +111,7 @@ class Copies:
             self._error = error
         finally:
             work.close()
-            self._running = None
+            self._running = ()
 
 
 def _without(group: Group, living: set[int]) -> Group | None:

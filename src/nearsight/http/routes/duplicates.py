@@ -11,7 +11,7 @@ from nearsight.http import answers
 from nearsight.http.house import House
 from nearsight.http.routes.items import Name
 from nearsight.http.schemas import DuplicatesAnswer
-from nearsight.search.duplicates import AT_LEAST, Group
+from nearsight.search.duplicates import Group
 
 router = APIRouter(tags=["collections"])
 
@@ -21,8 +21,14 @@ async def duplicates(
     request: Request,
     collection: Name = None,
     at_least: Annotated[
-        float, Query(ge=0.3, le=1, allow_inf_nan=False, description="Cosine from which two pictures are compared.")
-    ] = AT_LEAST,
+        float | None,
+        Query(
+            ge=0.3,
+            le=1,
+            allow_inf_nan=False,
+            description="Cosine from which two pictures are compared; unless given, what nearly all copies have.",
+        ),
+    ] = None,
     offset: Annotated[int, Query(ge=0, lt=1 << 31)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Response:
@@ -35,7 +41,7 @@ async def duplicates(
     room = house.room(collection)
 
     def work() -> Response:
-        found = room.copies.look(round(at_least, 3))
+        found = room.copies.look(None if at_least is None else round(at_least, 3))
         return answers.answer(
             {
                 "state": "ready" if found.ready else "working",
