@@ -13,19 +13,20 @@ demo: $(VENV)/.demo  ## draw a collection, index it, search it, measure it (offl
 	$(VENV)/bin/nearsight demo
 
 test: $(VENV)/.test  ## the tests that need no data and no torch
-	$(PYTEST) -n 2 -m "not real and not slow"
+	$(PYTEST) -n 2 -m "not real and not slow and not browser"
 
-test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, long ones
-	$(PYTEST) -n 2 -m "real or slow or torch"
+test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, the page in Chromium, long ones
+	$(PYTEST) -n 2 -m "real or slow or torch or browser"
 
 check: $(VENV)/.dev  ## format, lint, types
-	$(VENV)/bin/ruff format --check src tests benchmarks
-	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks training
+	$(VENV)/bin/ruff check src tests benchmarks training
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.foundation
 	$(VENV)/bin/python -m benchmarks.training
+	$(VENV)/bin/python -m benchmarks.server
 
 clean:
 	rm -rf $(VENV) demo build dist

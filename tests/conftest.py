@@ -50,3 +50,15 @@ def served(shop: Path) -> Iterator[Served]:
 
     with Served([shop]) as running:
         yield running
+
+
+@pytest.fixture
+def mine(shop_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A copy of the shop of one test alone, at ``tmp_path / "mine.ns"``, served, to be changed."""
+    from fake_words import install
+    from serving import Served
+
+    install(monkeypatch)
+    shutil.copytree(shop_made, tmp_path / "mine.ns")
+    with Served([tmp_path / "mine.ns"]) as running:
+        yield running

@@ -100,6 +100,18 @@ def test_importing_nearsight_and_listing_components_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_importing_and_the_command_line_load_no_server() -> None:
+    code = (
+        "import sys, nearsight\n"
+        "from nearsight.search.collection import Collection\n"
+        "from nearsight.cli import main\n"
+        "assert main(['--help']) == 0 and main(['serve', '--help']) == 0\n"
+        "server = {m.split('.')[0] for m in sys.modules} & {'fastapi', 'starlette', 'uvicorn', 'prometheus_client'}\n"
+        "assert not server, server\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_files_stay_readable(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 420, "about 400 lines is where one thinks of a second room"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import shutil
@@ -38,7 +39,7 @@ from nearsight.learn.samplers import SAMPLERS
 from nearsight.learn.targets import TARGETS
 from nearsight.measure.protocol import Card
 from nearsight.search import feedback, filters, grammar, query
-from nearsight.search.duplicates import AT_LEAST, POLICIES
+from nearsight.search.duplicates import ALIKE, POLICIES
 from nearsight.search.duplicates.alignment import SAME
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.query import Filter, Query
@@ -371,8 +372,63 @@ def test_the_python_of_duplicates_runs_as_it_stands(
     assert re.search(r" \[\d+\]$", group)
     assert last.count("exact=True") == 2
     assert all(f"`{policy}`" in page for policy in POLICIES)
-    assert f"({AT_LEAST:g}) or more" in page
+    assert f"then {ALIKE:g} counts" in page
     assert f"at least {SAME:g}" in page
+
+
+def test_every_route_limit_and_metric_of_the_api_is_documented(tmp_path: Path) -> None:
+    from nearsight.http import guard, settings
+    from nearsight.http.app import create_app
+    from nearsight.http.schemas import DEEPEST, EXAMPLES, JUDGED, SearchRequest
+
+    page = (PAGE.parent / "api.md").read_text(encoding="utf-8")
+    with Collection.create(tmp_path / "c.ns", create("colour")):
+        pass
+    app = create_app([tmp_path / "c.ns"])
+    try:
+        told = app.api.openapi()
+        families = {family.name for family in app.house.metrics.registry.collect()}
+    finally:
+        app.house.close()
+    for path, operations in told["paths"].items():
+        for method, operation in operations.items():
+            assert f"`{method.upper()} {path}`" in page, f"{method.upper()} {path} is not in api.md"
+            assert operation["description"]
+    for name in SearchRequest.model_fields:
+        assert f"`{name}`" in page, f"the field {name} of a search is not in api.md"
+    for family in families:
+        assert f"`{family}`" in page or f"`{family}_total`" in page, f"{family} is not in api.md"
+    limits, limit = settings.Settings(), page[page.index("## Limits") :]
+    for text in (
+        f"{limits.json_bytes >> 20} MiB; {limits.upload_bytes >> 20} MiB; {limits.body_memory >> 20} MiB",
+        f"{limits.files}; {limits.picture.max_bytes >> 20} MiB, {limits.picture.max_side:,}, "
+        f"{limits.picture.max_pixels >> 20} Mi",
+        f"{limits.decode_seconds:g} s, {limits.decode_mb >> 10} GiB",
+        f"{limits.head_seconds:g} s; {limits.body_seconds:g} s and 1 s for each {limits.body_rate >> 10} KiB",
+        f"{limits.answer_seconds:g} s; {limits.idle_seconds:g} s",
+        f"{limits.connections:,}",
+        f"{limits.searches} and {limits.waiting}; {limits.others} and {8 * limits.waiting}",
+        f"1,000; {EXAMPLES}; {JUDGED:,}",
+    ):
+        assert text in limit, text
+    assert f"{settings.SHORTEST_TOKEN} signs or more" in page
+    assert f"at most {DEEPEST:,}" in page
+    assert {path for path in guard.OPEN if path not in ("/", "/session")} == {"/health"}
+
+
+def test_the_examples_of_the_api_are_what_it_takes() -> None:
+    from nearsight.http.schemas import HitAnswer, SearchAnswer, SearchRequest
+
+    page = (PAGE.parent / "api.md").read_text(encoding="utf-8")
+    bodies = re.findall(r"/search .*?-d '(\{.*?\})'", page, re.DOTALL)
+    bodies += re.findall(r"'request=(\{.*?\})'", page)
+    assert len(bodies) == 3
+    for body in bodies:
+        SearchRequest.model_validate(json.loads(body))
+    answer, problem = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    SearchAnswer.model_validate(answer)
+    assert HitAnswer.model_fields.keys() - answer["hits"][0].keys() == {"caption"}
+    assert {"type", "title", "status", "code", "detail", "hint", "start", "end"} == problem.keys()
 
 
 def test_the_readmes_python_runs_as_it_stands(

@@ -20,12 +20,14 @@ from text_models import clip_folder, open_clip_model
 from nearsight.core.errors import EncoderError, MissingExtra
 from nearsight.encode import Encoder, create
 from nearsight.encode.encoder import TOWERS
+from nearsight.encode.images.bundled import FOLDER
 
 SAMPLES: dict[str, list[str]] = {
     "bovw": [
         f"bovw/{variant}?words=24&pictures=12&side=128&features=150"
         for variant in ("sift", "dense", "orb", "akaze", "kaze", "surf")
     ],
+    "compact": ["compact?size=64&seed=2", "compact?size=32&norm=false"],
     "clip": ["clip/$NEARSIGHT_TINY/clip?pretrained=false&seed=1"],
     "faster_rcnn": ["faster_rcnn/resnet50_fpn?pretrained=false&boxes=4&threshold=0&size=32&seed=2"],
     "open_clip": ["open_clip/nearsight-tiny?pretrained=false&seed=1"],
@@ -35,14 +37,15 @@ SAMPLES: dict[str, list[str]] = {
 }
 NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage"}
 NEEDS |= {"faster_rcnn": "torchvision", "small_cnn": "torch", "timm": "timm", "torchvision": "torchvision"}
-NEEDS |= {"clip": "transformers", "open_clip": "open_clip"}
-NETWORKS = ("clip", "faster_rcnn", "open_clip", "small_cnn", "timm", "torchvision")
+NEEDS |= {"compact": "torch", "clip": "transformers", "open_clip": "open_clip"}
+NETWORKS = ("clip", "compact", "faster_rcnn", "open_clip", "small_cnn", "timm", "torchvision")
 UNSAVED = ("faster_rcnn",)
 """Those that become no graph, and say so."""
 HIDDEN = {
     "hog": "skimage", "bovw": "cv2", "bovw/akaze": "cv2", "bovw/surf": "mahotas",
     "faster_rcnn/resnet50_fpn": "torchvision", "clip/x": "transformers", "open_clip/x": "open_clip",
-    "small_cnn": "torch", "timm/test_resnet": "timm", "timm/resnet18": "torch", "torchvision/resnet18": "torchvision",
+    "compact": "torch", "small_cnn": "torch", "timm/test_resnet": "timm", "timm/resnet18": "torch",
+    "torchvision/resnet18": "torchvision",
 }  # fmt: skip
 
 
@@ -54,6 +57,8 @@ def addresses() -> list[object]:
             marks = [pytest.mark.torch] if name in NETWORKS else []
             if needed and find_spec(needed) is None:
                 marks.append(pytest.mark.skip(reason=f"needs {needed}"))
+            if name == "bundled" and not FOLDER.exists():
+                marks.append(pytest.mark.skip(reason="the weights are not there yet"))
             cases.append(pytest.param(address, marks=marks, id=address.split("?")[0]))
     return cases
 
@@ -197,7 +202,7 @@ def test_loading_and_encoding_need_no_torch(address: str, saved) -> None:
 def test_identity_is_plain_data(address: str) -> None:
     spec = encoder_of(address).spec
     assert json.loads(json.dumps(spec.identity)) == spec.identity
-    assert spec.modalities == (("image", "text") if "clip" in address else ("image",))
+    assert spec.modalities == (("image", "text") if "clip" in address or address == "bundled" else ("image",))
     assert len(spec.fingerprint) == 64
 
 

@@ -26,6 +26,8 @@ SAMPLES: dict[str, Callable[[Path], str]] = {
     "fasttext file": lambda folder: f"fasttext/{word2vec(folder / 'words.vec')}",
     "idf": lambda folder: f"idf?of=vectors/{glove(folder / 'glove.txt')}?words=20;longest=30",
     "idf trained": lambda folder: "idf?of=fasttext?dim=6;epochs=1;buckets=50",
+    "ngram": lambda folder: "ngram?rows=500&dim=12&longest=40",
+    "ngram words": lambda folder: "ngram?rows=500&dim=12&pairs=false&seed=2",
     "transformers": lambda folder: f"transformers/{bert_folder(folder / 'bert')}?pretrained=false&seed=3",
     "transformers layers": lambda folder: (
         f"transformers/{bert_folder(folder / 'bert')}?pretrained=false&layers=1,3&longest=50"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nearsight.search.collection import Collection
     from nearsight.search.duplicates import Copy
 
-KEEP, AT_LEAST = "largest", 0.8
+KEEP = "largest"
 _GROUPS, _OTHERS, _COLUMNS = 60, 11, 6
 """On a contact sheet: more than that nobody looks at."""
 
@@ -60,15 +60,17 @@ def run(
         ),
     ] = KEEP,
     at_least: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--at-least",
             min=-1.0,
             max=1.0,
             metavar="COSINE",
-            help="Look at pairs whose vectors are at least so similar: less finds more and takes longer.",
+            help="Look at pairs whose vectors are at least so similar: less finds more and takes longer. Default: what "
+            "nearly all copies have that are made of some of the pictures to measure it; with --by-vectors 0.95.",
+            show_default=False,
         ),
-    ] = AT_LEAST,
+    ] = None,
     by_vectors: Annotated[
         bool,
         typer.Option(

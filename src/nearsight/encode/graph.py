@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nearsight.core.errors import EncoderError
 
 _STANDARD = {b"", b"ai.onnx"}
@@ -20,6 +23,9 @@ _INSIDE: dict[str, dict[int, str]] = {
 }
 _DOMAIN = {"node": 7, "opset": 1}
 _DEEPEST = 32
+_GRAPH, _TENSOR = 7, 5
+_FLOATS = {1: "<f4", 10: "<f2"}
+"""Kind of number -> numpy's."""
 
 
 def require_plain(graph: bytes) -> None:
@@ -27,6 +33,41 @@ def require_plain(graph: bytes) -> None:
     found = _walk(memoryview(graph), "model", 0)
     if not found:
         raise EncoderError("the file holds no ONNX graph", code="encoder/graph")
+
+
+def tensors_in(graph: bytes) -> dict[str, NDArray[np.floating]]:
+    """The weights of a plain graph by name, float32 or float16. Raises EncoderError (code ``encoder/graph``)."""
+    found = {}
+    for part in _messages(memoryview(graph), _GRAPH):
+        for tensor in _messages(part, _TENSOR):
+            name, kind, shape, raw = "", 0, [], memoryview(b"")
+            for number, value in _fields(tensor):
+                if number == 1:
+                    shape += [value] if isinstance(value, int) else _packed(value)
+                elif number == 2 and isinstance(value, int):
+                    kind = value
+                elif number == 8 and not isinstance(value, int):
+                    name = bytes(value).decode(errors="replace")
+                elif number == 9 and not isinstance(value, int):
+                    raw = value
+            if kind in _FLOATS and len(raw):
+                found[name] = np.frombuffer(raw, dtype=_FLOATS[kind]).reshape(shape)
+    return found
+
+
+def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    """The messages inside one that stand under the number `wanted`."""
+    for number, value in _fields(message):
+        if number == wanted and not isinstance(value, int):
+            yield value
+
+
+def _packed(numbers: memoryview) -> list[int]:
+    values, at = [], 0
+    while at < len(numbers):
+        value, at = _varint(numbers, at)
+        values.append(value)
+    return values
 
 
 def _walk(message: memoryview, kind: str, depth: int) -> int:

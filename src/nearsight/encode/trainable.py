@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from nearsight.core.artefact import read_artefact
 from nearsight.core.errors import Damaged, EncoderError, InputError, NearsightError, UnknownName
@@ -18,6 +18,13 @@ from nearsight.encode.preprocess import Preprocess
 
 PLAIN = "identity"
 """The head of a network without one."""
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """A tower that is a graph and can give the network that it was made of."""
+
+    def network(self) -> TorchTower: ...
 
 
 class Trainable(NamedTuple):
@@ -57,6 +64,8 @@ def trainable(start: str, head: str = "", seed: int = 0) -> Trainable:
     if Path(start).is_dir():
         return _from_folder(Path(start), head, seed)
     tower = seeded(start, seed)
+    if isinstance(tower, HasNetwork):
+        tower = tower.network()
     if not isinstance(tower, TorchTower):
         raise EncoderError(
             f"'{start}' has nothing that gradients could train",

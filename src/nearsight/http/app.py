@@ -23,7 +23,7 @@ from nearsight.http import bodies, problems, schemas
 from nearsight.http.guard import Guard
 from nearsight.http.house import House
 from nearsight.http.metrics import Metrics
-from nearsight.http.routes import collections, items, pictures, progress, search, system, uploads
+from nearsight.http.routes import collections, duplicates, feedback, items, pictures, progress, search, system, uploads
 from nearsight.http.settings import Settings
 
 _REST_SECONDS = 0.5
@@ -34,7 +34,14 @@ _DESCRIPTION = """Find pictures by looking: by pictures, by words, by both, with
 Every error is `application/problem+json` with a stable `code` and, in `hint`, what to do about it. Pictures are
 addressed by the key of their item; the server opens no URLs and takes or gives no paths. Where it has a token, programs
 send `Authorization: Bearer TOKEN`. 503 with `Retry-After` means that as much is being done as can be: try again."""
-_TAKEN_BODIES = (schemas.SearchRequest, schemas.QueryRequest, schemas.ItemChange, schemas.Session, schemas.Problem)
+_TAKEN_BODIES = (
+    schemas.SearchRequest,
+    schemas.QueryRequest,
+    schemas.LabelRequest,
+    schemas.ItemChange,
+    schemas.Session,
+    schemas.Problem,
+)
 
 
 def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Guard:
@@ -56,7 +63,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
         redirect_slashes=False,
     )
     app.state.house = house
-    for module in (search, collections, items, uploads, pictures, progress):
+    for module in (search, feedback, collections, items, uploads, pictures, duplicates, progress):
         app.include_router(module.router)
     app.include_router(system.router)
     app.include_router(system.page)
@@ -65,7 +72,7 @@ def create_app(folders: Sequence[Path], settings: Settings | None = None) -> Gua
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
-    return Guard(_Counted(app, house.metrics), house)
+    return Guard(_Counted(app, house.metrics), app, house)
 
 
 class _Api(FastAPI):

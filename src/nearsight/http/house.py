@@ -12,7 +12,7 @@ from nearsight.http.problems import Refusal
 from nearsight.http.room import Room
 from nearsight.http.settings import Settings
 
-_SEARCHES = ("/search", "/feedback")
+_SEARCHES = {"/search", "/feedback"}
 
 
 class House:
@@ -48,7 +48,7 @@ class House:
 
     def desk_of(self, method: str, path: str) -> Desk:
         """Where a request will be worked on."""
-        return self.searches if method == "POST" and path.startswith(_SEARCHES) else self.others
+        return self.searches if method == "POST" and path in _SEARCHES else self.others
 
     def close(self) -> None:
         """Let go of everything; what is at work goes on to its end."""

@@ -81,7 +81,7 @@ def of(error: NearsightError) -> Response:
     if isinstance(error, Refusal):
         return problem(error.status, error.code, error.message, error.hint, error.headers)
     status = status_of(error)
-    place = {"start": error.start, "end": error.end} if isinstance(error, GrammarError) else {}
+    place: dict[str, Any] = {"start": error.start, "end": error.end} if isinstance(error, GrammarError) else {}
     detail = told(error)
     untold = isinstance(error, (StoreError, EncoderError)) and detail != error.message
     return problem(status, error.code, detail, error.default_hint if untold else error.hint, **place)

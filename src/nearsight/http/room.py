@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.arrays import Vectors
-from nearsight.core.errors import InputError, NearsightError, PictureError, ReadOnly
+from nearsight.core.errors import InputError, NearsightError, PictureError, ReadOnly, StoreError
 from nearsight.core.items import Item
 from nearsight.data.images import Isolated, read
+from nearsight.http.copies import Copies
 from nearsight.http.settings import Settings
 from nearsight.search.collection import Collection
 from nearsight.search.examples import Eyes
-from nearsight.search.listing import Facet, facets, hashes
+from nearsight.search.listing import facets, hashes
 from nearsight.search.thumbnails import SIDES, Thumbnail, Thumbnails
 from nearsight.search.together import Together
 
@@ -41,11 +43,13 @@ class Room:
         self.writable = not settings.read_only and os.access(folder, os.W_OK)
         self.thumbnails = Thumbnails(folder, keep=self.writable)
         self.eyes = _Shared(self.reader, settings, decoder)
+        self.copies = Copies(self.shelf)
         self.state = "not loaded yet"
         self._writer: Collection | None = None
         self._writing = threading.Lock()
         self._written = 0.0
-        self._facets: tuple[int, list[Facet]] = (-1, [])
+        self._told: dict[str, Any] | None = None
+        self._count_again = 0.0
 
     def warm(self) -> None:
         """Load what the first search needs: the encoder, the vectors' checksums, the engine."""
@@ -62,12 +66,19 @@ class Room:
             self.state = error.code
 
     def stats(self) -> dict[str, Any]:
-        """What `GET /collections` tells of it."""
-        told = self.shelf.stats()
-        generation = told["generation"]
-        if self._facets[0] != generation:
-            self._facets = (generation, facets(self.shelf.store))
-        return {**told, "facets": self._facets[1]}
+        """What `GET /collections` tells of it.
+
+        While a collection grows, what can be filtered by is counted anew for a tenth of the time at most.
+        """
+        snapshot = self.shelf.store.snapshot()
+        begun = time.monotonic()
+        if self._told is None or (snapshot.generation != self._told["generation"] and begun > self._count_again):
+            self._told = {**self.shelf.stats(), "facets": facets(self.shelf.store)}
+            self._count_again = time.monotonic() + 9 * (time.monotonic() - begun)
+        calibrated = self.reader.calibration is not None
+        return {
+            **self._told, "items": len(snapshot), "generation": snapshot.generation, "calibrated": calibrated
+        }  # fmt: skip
 
     # pictures
 
@@ -111,7 +122,7 @@ class Room:
                 self._writer = Collection.open(self.folder)
             try:
                 yield self._writer
-            except NearsightError:
+            except StoreError:
                 self._let_go()  # a failed write is final for its handle
                 raise
             finally:
@@ -135,6 +146,7 @@ class Room:
         """Let go of everything."""
         with self._writing:
             self._let_go()
+        self.copies.close()
         self.thumbnails.close()
         self.reader.close()
         self.shelf.close()
@@ -147,8 +159,10 @@ class _Shared(Eyes):
         super().__init__(collection)
         self._decoder = decoder
         self._limits = settings.picture
-        self._words = Together(lambda texts: list(collection.encoder.encode_texts(texts)))
-        self._pictures = Together(lambda prepared: list(collection.encoder.encode_prepared(prepared)))
+        self._words: Together[str, Vectors] = Together(lambda texts: list(collection.encoder.encode_texts(texts)))
+        self._pictures: Together[NDArray[Any], Vectors] = Together(
+            lambda prepared: list(collection.encoder.encode_prepared(prepared))
+        )
 
     def decode(self, content: bytes, side: int) -> Image.Image:
         return self._decoder.decode(content, limits=self._limits, side=side)

@@ -206,6 +206,46 @@ class ItemChange(Asked):
     fields: FieldValues = Field(default_factory=dict, max_length=200, description="All of them: others are gone.")
 
 
+class LabelRequest(Asked):
+    """One label for several items."""
+
+    collection: str | None = None
+    label: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")] | None
+    keys: list[Key] = Field(min_length=1, max_length=10_000)
+
+
+class LabelAnswer(BaseModel):
+    """How many items have the label now."""
+
+    changed: int
+    generation: int
+
+
+class KeptAnswer(BaseModel):
+    """How many judgements were kept."""
+
+    kept: int
+    generation: int
+
+
+class DuplicateGroup(BaseModel):
+    """One picture, several times; `scores` are cosines to the one to keep, null for that one itself."""
+
+    keys: list[Key]
+    keep: Key
+    scores: list[float | None]
+
+
+class DuplicatesAnswer(BaseModel):
+    """Some of the groups, the largest first; none while they are looked for."""
+
+    state: Literal["ready", "working"]
+    done: int
+    total: int
+    groups: list[DuplicateGroup]
+    groups_total: int
+
+
 class Job(BaseModel):
     """One stage of a running `nearsight index`."""
 

@@ -98,8 +98,10 @@ def fit(
         try:
             while run.place.epoch < loop.epochs and not run.over():
                 yield from run.epoch(source)
-                watched = None if held_out is None else devices.once(lambda: validate(learner, held_out, recipe))
-                yield run.close_epoch(*(watched or (None, None)))
+                watched: tuple[float | None, float | None] = (None, None)
+                if held_out is not None and run.measures:
+                    watched = devices.once(lambda: validate(learner, held_out, recipe))
+                yield run.close_epoch(*watched)
         except GeneratorExit:
             run.save()
             raise
@@ -138,6 +140,17 @@ class _Run:
             self.learner.modules(), self.learner.walk, best=self.best,
         )  # fmt: skip
         self.best, self.saved = None, time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether so much has been learned since the last checkpoint that it would be a loss."""
+        return time.monotonic() - self.saved >= self.loop.checkpoint_s
+
+    @property
+    def measures(self) -> bool:
+        """Whether the epoch that is over is measured."""
+        number = self.place.epoch + 1
+        return number % self.loop.measure_every == 0 or number == self.loop.epochs
 
     def over(self) -> bool:
         """Whether patience is at its end."""
@@ -196,7 +209,7 @@ class _Run:
         self.sums = {name: so_far + new[name] for name, so_far in self.sums.items()}
         self.began = now
         self.place = Place(number, position + 1, self.place.step + last)
-        if last and time.monotonic() - self.saved >= loop.checkpoint_s:
+        if last and self.due:
             self.save()
             self.began = time.perf_counter()
         if last:  # between two batches of one step there is nothing that could be gone on from
@@ -230,6 +243,7 @@ class _Run:
         self.place = Place(self.place.epoch + 1, 0, self.place.step)
         if best and self.loop.select == "best":
             self.best = {name: t.detach().cpu().clone() for name, t in self.learner.trained().state_dict().items()}
+        if self.due:
             self.save()
         return record
 

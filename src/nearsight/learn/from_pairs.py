@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,9 @@ class Sets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def rows(self, rows: Numbers) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(r,) -> members (r, s, width) and mask (r, s), True where a member is."""
+    def rows(self, rows: Numbers) -> tuple[NDArray[Any], ...]:
+        """(r,) -> members (r, s, width) and mask (r, s), True where a member is; or what else a side's own pooling
+        takes."""
         ...
 
 
@@ -72,6 +73,7 @@ def pair_network(recipe: PairRecipe, pictures: int, words: int) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.tower = torch.nn.ModuleDict()
+            self.pools = {PICTURES: recipe.pictures.pool, TEXT: recipe.text.pool}
             self.head = torch.nn.ModuleDict(
                 {
                     PICTURES: side(recipe.pictures.pool, recipe.pictures.head, pictures, 2 * recipe.seed),
@@ -128,7 +130,7 @@ class FromPairs(Source):
     pictures: Sets
     texts: Sets
     of: Numbers
-    _kept: dict[str, tuple[Module, Pooled]] = field(default_factory=dict, repr=False)
+    _kept: dict[str, tuple[str, Pooled]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def labels(self) -> Numbers:  # type: ignore[override]
@@ -145,8 +147,9 @@ class FromPairs(Source):
 
     def entrance(self, network: Module) -> Module:
         torch = need_torch("training")
+        pools = cast(Mapping[str, str], network.pools)
         pictures, texts = (
-            self._pooled(name, network.get_submodule(f"head.{name}.pool"), sets)
+            self._pooled(name, pools[name], network.get_submodule(f"head.{name}.pool"), sets)
             for name, sets in ((PICTURES, self.pictures), (TEXT, self.texts))
         )
 
@@ -167,14 +170,14 @@ class FromPairs(Source):
         module: Module = Rows()
         return module
 
-    def _pooled(self, name: str, pool: Module, sets: Sets) -> Sets:
+    def _pooled(self, name: str, address: str, pool: Module, sets: Sets) -> Sets:
         """What the head is given: `sets`, or where the pooling learns nothing what it makes of them, made once for a
-        pooling: every epoch is measured, and asks again."""
+        pooling: every epoch is measured, and asks again, and so does the next training on the same data."""
         if any(True for _ in pool.parameters()):
             return sets
         kept = self._kept.get(name)
-        if kept is None or kept[0] is not pool:
-            kept = self._kept[name] = pool, Pooled.by(pool, sets)
+        if kept is None or kept[0] != address:
+            kept = self._kept[name] = address, Pooled.by(pool, sets)
         return kept[1]
 
     @contextmanager

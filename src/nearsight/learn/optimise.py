@@ -42,7 +42,7 @@ def optimiser(network: Module, target: Module, loop: Loop) -> Optimizer:
         (network.get_submodule("head"), loop.head_lr or loop.lr),
         (target, loop.target_lr or loop.head_lr or loop.lr),
     )
-    groups: list[dict[str, Any]] = [group for part, rate in parts for group in _groups(part, rate, loop.weight_decay)]
+    groups: list[dict[str, Any]] = [group for part, rate in parts for group in groups_of(part, rate, loop.weight_decay)]
     if not groups:
         raise InputError("nothing is left to train", code="recipe/frozen", hint="freeze less, or give it a head")
     fused = all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
@@ -52,7 +52,8 @@ def optimiser(network: Module, target: Module, loop: Loop) -> Optimizer:
     return kind(groups, lr=loop.lr, fused=fused)
 
 
-def _groups(part: Module, rate: float, decay: float) -> Iterator[dict[str, Any]]:
+def groups_of(part: Module, rate: float, decay: float) -> Iterator[dict[str, Any]]:
+    """The weights of `part` as an optimiser takes them, with their ``base`` rate; vectors do not decay."""
     learning = [p for p in part.parameters() if p.requires_grad]
     for params, weight_decay in (
         ([p for p in learning if p.ndim > 1], decay),
@@ -79,3 +80,20 @@ def set_rates(walk: Optimizer, share: float) -> None:
     """The groups' rates for the next step."""
     for group in walk.param_groups:
         group["lr"] = group["base"] * share
+
+
+def average_of(network: Module, decay: float) -> Any:
+    """The weights' exponential moving average, shorter while training is young: min(decay, (1 + t) / (10 + t))."""
+    if not decay:
+        return None
+    import torch
+
+    def blend(averages: Any, current: Any, count: Any) -> None:
+        if torch.is_floating_point(averages[0]):
+            now = min(decay, (1 + int(count)) / (10 + int(count)))
+            torch._foreach_lerp_(averages, current, 1 - now)
+        else:
+            for one, other in zip(averages, current, strict=True):
+                one.copy_(other)
+
+    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=blend, use_buffers=True)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from nearsight.core.events import Event, Skipped, Step
 from nearsight.core.items import Item
 from nearsight.data.images import Limits, decode, read
 from nearsight.encode.preprocess import Preprocess
-from nearsight.learn.augment import Augment
 from nearsight.learn.samplers import Numbers
 
 Pixels = NDArray[np.uint8]
 """(n, size, size, 3)."""
+View: TypeAlias = Callable[[Image.Image, Preprocess, np.random.Generator], Pixels]
+"""One picture, changed at random -> (size, size, 3), as `nearsight.learn.augment` does."""
 AHEAD = 3
 """Batches that are made ready while one is learned from."""
 T = TypeVar("T")
@@ -156,16 +157,24 @@ def _decoded(path: Path, side: int) -> tuple[Image.Image, str]:
     return decode(data, limits=limits, side=side), hashlib.sha256(data).hexdigest()
 
 
+class Opened(Protocol):
+    """Pictures by row."""
+
+    def __len__(self) -> int: ...
+
+    def open(self, row: int) -> Image.Image: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Loader:
     """Batches of pixels, made in threads ahead of whoever takes them."""
 
-    pictures: Pictures
+    pictures: Opened
     preprocess: Preprocess
     pool: ThreadPoolExecutor
 
     def training(
-        self, batches: Iterable[tuple[int, int, Numbers]], augment: Augment, seed: tuple[int, int]
+        self, batches: Iterable[tuple[int, int, Numbers]], augment: View, seed: tuple[int, int]
     ) -> Iterator[tuple[int, Pixels]]:
         """(position, place of the first, rows) -> (position, pixels).
 

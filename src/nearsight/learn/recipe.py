@@ -128,6 +128,7 @@ class Loop:
     ema            decay a step of the average of weights that is kept and taken in the end; 0: none
     select         last, or best: the epoch with the best validation
     measure        by which metric, leave one out among the held-out pictures
+    measure_every  epochs from one validation to the next; the last epoch always has one
     patience       epochs without a better validation after which it stops; 0: never
     checkpoint_s   seconds between checkpoints; also at the end and on Ctrl-C
     workers        threads that decode and augment
@@ -153,13 +154,14 @@ class Loop:
     ema: float = 0.0
     select: Literal["last", "best"] = "last"
     measure: str = "average_precision"
+    measure_every: int = 1
     patience: int = 0
     checkpoint_s: float = 60.0
     workers: int = 2
     cache_mb: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "accumulate", "step_epochs", "workers"):
+        for name in ("epochs", "batch", "accumulate", "step_epochs", "measure_every", "workers"):
             require(getattr(self, name) >= 1, f"loop.{name} is 1 or more")
         for name in ("chunk", "patience", "cache_mb", "warmup", "clip", "weight_decay", "checkpoint_s"):
             require(getattr(self, name) >= 0, f"loop.{name} is 0 or more")

@@ -10,7 +10,7 @@ from nearsight.core.errors import InputError, TrainingError
 from nearsight.learn.devices import Devices
 from nearsight.learn.matrix import Matrix
 from nearsight.learn.objective import Objective
-from nearsight.learn.optimise import freeze, optimiser, set_rates
+from nearsight.learn.optimise import average_of, freeze, optimiser, set_rates
 from nearsight.learn.recipe import Plan, Recipe
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Learner:
         self._still = own is not None and own.freeze_norm
         freeze(self.network.get_submodule("tower"), own.frozen if own else ())
         self.target = objective.target.module.to(devices.device)
-        self.average = _average(self.network, recipe.loop.ema)
+        self.average = average_of(self.network, recipe.loop.ema)
         self.walk = optimiser(self.network, self.target, recipe.loop)
         self._running, self._walk = devices.setup(self.entrance, self.walk)
         self._weights = [p for group in self.walk.param_groups for p in group["params"]]
@@ -202,23 +202,6 @@ def _steady(network: Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, before, strict=True):
             layer.momentum = momentum
-
-
-def _average(network: Module, decay: float) -> Any:
-    """The weights' exponential moving average, shorter while training is young: min(decay, (1 + t) / (10 + t))."""
-    if not decay:
-        return None
-    import torch
-
-    def blend(averages: Any, current: Any, count: Any) -> None:
-        if torch.is_floating_point(averages[0]):
-            now = min(decay, (1 + int(count)) / (10 + int(count)))
-            torch._foreach_lerp_(averages, current, 1 - now)
-        else:
-            for one, other in zip(averages, current, strict=True):
-                one.copy_(other)
-
-    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=blend, use_buffers=True)
 
 
 def _out_of_memory(batch: int) -> TrainingError:

@@ -25,6 +25,8 @@ BLOCK = 1 << 22
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SIGN = np.uint32(0x80000000)
+_EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""No place: sorted behind all scores."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,29 +121,32 @@ def _order(scores: Scores, keys: Keys, k: int | None) -> Hits:
     """(b, n) scores -> Hits (b, n), or (b, k and what is tied with place k). Ties: smaller key first.
 
     Score and column are packed into one integer that rises as the score falls: one plain sort orders by both, several
-    times faster than an argsort.
+    times faster than an argsort. With k, only what reaches the score of place k is packed and sorted.
     """
     n = scores.shape[1]
+    if k is None or k >= n:
+        packed = _packed(scores, np.arange(n))
+    else:
+        reached = scores >= np.partition(scores, n - k, axis=1)[:, n - k, None]
+        rows, columns = np.nonzero(reached)
+        many = reached.sum(axis=1)
+        places = np.arange(rows.size) - np.repeat(np.cumsum(many) - many, many)
+        packed = np.full((len(scores), int(many.max(initial=k))), _EMPTY)
+        packed[rows, places] = _packed(scores[rows, columns], columns)
+    packed.sort(axis=1)
+    high = (packed >> np.uint64(32)).astype(np.uint32)
+    best = np.where(
+        packed == _EMPTY, np.float32(-np.inf), np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32)
+    )
+    none = np.isneginf(best)
+    return Hits(np.where(none, NO_KEY, keys[np.where(none, 0, packed & _LOW).astype(np.int64)]), best)
+
+
+def _packed(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One integer each that rises as the score falls, and where scores are equal, with the column."""
     bits = (scores + np.float32(0)).view(np.uint32)  # + 0 makes -0.0 the same as 0.0
     falling = np.where(bits & _SIGN, bits, ~bits & ~_SIGN)
-    packed = falling.astype(np.uint64) << np.uint64(32) | np.arange(n, dtype=np.uint64)
-    if k is not None and k < n:
-        packed.partition(k - 1, axis=1)
-        last = packed[:, k - 1] | _LOW  # everything with the score of place k
-        width = max(k, int((packed <= last[:, None]).sum(axis=1).max(initial=0)))
-        if width > k:
-            packed.partition(width - 1, axis=1)
-        packed = packed[:, :width]
-        packed.sort(axis=1)
-        beyond = packed > last[:, None]
-    else:
-        packed.sort(axis=1)
-        beyond = np.zeros((1, 1), dtype=np.bool_)
-    high = (packed >> np.uint64(32)).astype(np.uint32)
-    best = np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32)
-    best = np.where(beyond, np.float32(-np.inf), best)
-    found = np.where(np.isneginf(best), NO_KEY, keys[(packed & _LOW).astype(np.int64)])
-    return Hits(found, best)
+    return falling.astype(np.uint64) << np.uint64(32) | columns.astype(np.uint64)
 
 
 def _twins(vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -83,7 +83,7 @@ def page(store: Store, where: Filter, *, offset: int = 0, limit: int = 100, orde
             f"SELECT key FROM item WHERE {clause} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?", *values, limit, offset
         )
         generation = catalogue.generation
-        found = {}
+        found: dict[int, Item] = {}
         for start in range(0, len(keys), _SOME):
             found |= _found(store, catalogue, [key for (key,) in keys[start : start + _SOME]])
     return Page(tuple(found[key] for (key,) in keys), total, generation)

@@ -14,18 +14,6 @@ from nearsight.http.schemas import ChangedItem, ItemAnswer, ItemsAnswer, UploadA
 from nearsight.search.store.check import check
 from serving import Served, code, png, snow
 
-
-@pytest.fixture
-def mine(shop_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A collection of one test, served, to be changed."""
-    import shutil
-
-    install(monkeypatch)
-    shutil.copytree(shop_made, tmp_path / "mine.ns")
-    with Served([tmp_path / "mine.ns"]) as running:
-        yield running
-
-
 # looking
 
 

@@ -19,6 +19,7 @@ from nearsight.core.events import Step
 from nearsight.core.items import Item
 from nearsight.encode.network import stacked
 from nearsight.encode.preprocess import Preprocess
+from nearsight.learn import checkpoint
 from nearsight.learn.augment import Augment
 from nearsight.learn.from_pictures import FromPictures
 from nearsight.learn.history import Epoch, Progress
@@ -179,6 +180,25 @@ def test_patience_stops_and_the_best_epoch_is_taken(pictures: Pictures, place: P
         assert len(found.history) < 40
         values = [e.validation for e in found.history]
         assert found.chosen == 1 + int(np.argmax(values)) == len(values) - 2
+
+
+def test_it_is_measured_as_often_as_asked_and_at_the_end(pictures: Pictures) -> None:
+    recipe = replace(PLAIN, data=Data(validation=0.2), loop=replace(PLAIN.loop, epochs=7, measure_every=3))
+    history = fitted(pictures, recipe, held_out=pictures).history
+    assert [e.epoch for e in history if e.validation is not None] == [3, 6, 7]
+
+
+def test_a_new_best_epoch_waits_for_the_next_checkpoint(
+    pictures: Pictures, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of epochs that take a second, writing each best one takes longer than learning it."""
+    coming, written = iter((0.1, 0.2, 0.3)), list[bool]()
+    monkeypatch.setattr("nearsight.learn.fit.validate", lambda *_: (next(coming), None))
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *a, best: written.append(best is not None) or save(*a, best=best))
+    recipe = replace(PLAIN, data=Data(validation=0.2), loop=replace(PLAIN.loop, select="best", checkpoint_s=1e6))
+    assert fitted(pictures, recipe, held_out=pictures, folder=place).chosen == 3
+    assert written == [True], "at the end, with the weights of the best epoch"
 
 
 @pytest.mark.parametrize(("values", "chosen"), [((float("nan"), 0.25, 0.5, 0.125), 3), ((0.5, float("nan"), 0.25), 1)])

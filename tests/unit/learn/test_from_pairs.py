@@ -19,7 +19,7 @@ from unit.learn.conftest import drain
 torch = pytest.importorskip("torch")
 from nearsight.learn.devices import Devices  # noqa: E402
 from nearsight.learn.fit import fit  # noqa: E402
-from nearsight.learn.from_pairs import FromPairs, pair_network, require_measure  # noqa: E402
+from nearsight.learn.from_pairs import FromPairs, Pooled, pair_network, require_measure  # noqa: E402
 from nearsight.learn.objective import objective  # noqa: E402
 from nearsight.learn.samplers import SAMPLERS  # noqa: E402
 from nearsight.learn.step import Learner  # noqa: E402
@@ -199,6 +199,15 @@ def test_what_one_pooling_made_is_not_taken_for_another_s() -> None:
     assert not np.allclose(found["mean"][n:], found["max"][n:])
     again = source.vectors(pair_network(replace(PLAIN, text=replace(words, pool="mean")), *WIDTHS), "cpu")
     assert np.array_equal(again, found["mean"])
+
+
+def test_the_next_training_on_the_same_data_pools_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, made = pairs(), list[Any]()
+    by = Pooled.by
+    monkeypatch.setattr(Pooled, "by", lambda pool, sets: made.append(sets.digest) or by(pool, sets))
+    for seed in (0, 1):
+        source.vectors(pair_network(replace(PLAIN, seed=seed), *WIDTHS), "cpu")
+    assert made == ["p0", "t0"]
 
 
 def test_prefixes_cost_as_much_as_the_whole() -> None:

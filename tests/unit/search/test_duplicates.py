@@ -95,10 +95,11 @@ def test_copies_of_drawn_scenes_are_found_and_nothing_else(
     collection, planted_pairs = scenery
     groups, events = run(collection)
     assert pairs_of(collection, groups) == planted_pairs
-    assert all(len(group) == 2 and 0.8 <= group.others[0].score <= 1 for group in groups)
+    assert all(len(group) == 2 and 0.5 <= group.others[0].score <= 1 for group in groups)
     assert isinstance(events[-1], Done)
     assert events[-1].counts == {"groups": len(planted_pairs), "others": len(planted_pairs)}
     assert {event.what for event in events if isinstance(event, Step)} == {
+        "how near copies are",
         "comparing",
         "looking at pictures",
         "grouping",
@@ -231,7 +232,7 @@ def test_one_shirt_in_two_colours_is_two_pictures(tmp_path: Path) -> None:
         Image.fromarray(np.clip(tint, 0, 255).astype(np.uint8)).save(tmp_path / "p" / f"{name}.png")
     with Collection.create(tmp_path / "kept.ns", create("colour")) as collection:
         list(collection.sync(tmp_path / "p"))
-        groups, _ = run(collection, -1.0)
+        groups, _ = run(collection, -1.0, keep="first")
         assert pairs_of(collection, groups) == {("b.png", "c.png")}
 
 

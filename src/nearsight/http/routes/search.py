@@ -85,12 +85,12 @@ def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str
     aim = room.reader.aim(query, room.eyes)
     marks.append(time.perf_counter())
     if what.captions:
-        found, generation = _captions(room, replace(query, examples=((aim.vector, 1.0),), up=(), down=()), what)
-        told = [{**hit, "caption": match.caption} for hit, match in zip(answers.hits(room, found), found, strict=True)]
+        captions, generation = _captions(room, replace(query, examples=((aim.vector, 1.0),), up=(), down=()), what)
+        pairs = zip(answers.hits(room, captions), captions, strict=True)
+        told = [{**hit, "caption": match.caption} for hit, match in pairs]
     else:
         answer = room.reader.find(query, what.k + 1, offset=what.offset, aim=aim)
-        found, generation = answer.matches, answer.generation
-        told = answers.hits(room, found)
+        told, generation = answers.hits(room, answer.matches), answer.generation
     marks.append(time.perf_counter())
     stages = dict(zip(("encode", "search"), (b - a for a, b in pairwise(marks)), strict=True))
     for stage, seconds in stages.items():

@@ -65,12 +65,14 @@ def _add(room: Room, pictures: Sequence[Picture], about: ItemChange) -> Response
             skipped.append({"name": picture.name, "code": error.code, "detail": told, "hint": error.hint})
     with room.writing() as collection:
         fresh = [upload for content, upload in uploads.items() if not collection.twins(content)]
-        keys = keep(collection, fresh) if fresh else []
-        added = {upload.content: int(key) for upload, key in zip(fresh, keys, strict=True)}
+        if fresh:
+            keep(collection, fresh)
+        added = {upload.content for upload in fresh}
         for picture in pictures:
             known = collection.twins(picture.content)
             if known:
-                status = "added" if added.pop(picture.content, None) is not None else "known"
+                status = "added" if picture.content in added else "known"
+                added.discard(picture.content)
                 items.append({"key": known[0], "name": picture.name, "status": status})
         generation = collection.store.snapshot().generation
     body = {"items": items, "skipped": skipped, "generation": generation}

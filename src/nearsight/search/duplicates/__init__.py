@@ -2,7 +2,8 @@
 
 ::
 
-    exact copies (one hash of content)              found for nothing
+    contents         files of one hash              exact copies, found for nothing
+    nearness         the cosine that copies have    measured once, with copies made of some pictures
     join.near        rows with a neighbour          the stored vectors, tile by tile: candidates
     signatures       32 x 32 of those, once         kept in the collection
     alignment        laid over each other           whether a candidate is the same picture
@@ -12,6 +13,6 @@ Vectors alone call two beaches the same, and pixels alone are dear to compare wi
 pixels decide.
 """
 
-from nearsight.search.duplicates.groups import AT_LEAST, POLICIES, Copy, Group, copies, duplicates
+from nearsight.search.duplicates.groups import ALIKE, POLICIES, Copy, Group, copies, duplicates
 
-__all__ = ["AT_LEAST", "POLICIES", "Copy", "Group", "copies", "duplicates"]
+__all__ = ["ALIKE", "POLICIES", "Copy", "Group", "copies", "duplicates"]

@@ -10,17 +10,16 @@ import numpy as np
 
 from nearsight.core.arrays import NO_KEY
 from nearsight.core.errors import InputError
-from nearsight.core.events import Done, Event, outcome
+from nearsight.core.events import Done, Event, Step, outcome
 from nearsight.search.duplicates.contents import Content, File, contents_of
-from nearsight.search.duplicates.join import ROUNDING, Led, Rows, led, near
+from nearsight.search.duplicates.join import ROUNDING, Led, Places, Rows, led, near
 from nearsight.search.duplicates.looking import Looks
+from nearsight.search.duplicates.nearness import nearness
 from nearsight.search.query import Query
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
-AT_LEAST = 0.8
-"""Cosine from which a pair is looked at."""
 POLICIES: Mapping[str, str] = {
     "largest": "the most pixels, then the most bytes",
     "oldest": "the oldest file",
@@ -31,6 +30,8 @@ POLICIES: Mapping[str, str] = {
 _FURTHER = ("largest", "oldest", "first")
 """What decides where all policies that were asked for are content with several."""
 _NEAREST = 100
+ALIKE = 0.95
+"""The cosine from which vectors alone call two pictures the same, unless told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Group:
 
 def duplicates(
     collection: Collection,
-    at_least: float = AT_LEAST,
+    at_least: float | None = None,
     *,
     keep: str = "largest",
     look: bool = True,
@@ -70,17 +71,18 @@ def duplicates(
 ) -> Generator[Event, None, list[Group]]:
     """Groups of items that are one picture, the largest groups first, then by the key that is kept.
 
-    A pair whose cosine is `at_least` is looked at: pixels decide, or with ``look=False`` the vectors alone. Every item
-    of a group is the same picture as the one that is kept: the best by `keep`, a policy of `POLICIES`, or several with
-    commas between, each for those among which the one before does not decide. Signatures of pictures are made once
-    and kept in the collection where it is open for writing, also of a run that is closed early.
+    A pair whose cosine is `at_least` is looked at: pixels decide, or with ``look=False`` the vectors alone. Where it is
+    not given, it is what nearly all copies have (see `nearness`), and 0.95 for vectors alone. Every item of a group is
+    the same picture as the one that is kept: the best by `keep`, a policy of `POLICIES`, or several with commas
+    between, each for those among which the one before does not decide. Signatures of pictures are made once and kept in
+    the collection where it is open for writing, also of a run that is closed early.
 
     Yields Step; Skipped for every picture that cannot be looked at any more, of which only exact copies are found;
     Done. Raises InputError (code ``duplicates/keep``, ``duplicates/at-least``, ``duplicates/no-pictures``), Damaged,
     WriteFailed.
     """
     policies = _policies(keep)
-    _require_cosine(at_least)
+    least = yield from _least(collection, at_least, look)
     snapshot = collection.store.verified()
     contents = contents_of(collection, snapshot.living())
     places = snapshot.rows_of(np.array([content.files[0].key for content in contents], dtype=np.int64))
@@ -88,7 +90,7 @@ def duplicates(
     looks = None
     if look:
         _require_pictures(collection, contents)
-        near_ones = yield from near(lambda rows: snapshot.vectors(places[rows]), len(contents), at_least)
+        near_ones = yield from near(Rows(lambda rows: snapshot.vectors(places[rows]), len(contents)), least)
         looks = Looks(collection, contents)
         chosen = yield from looks.sign(np.flatnonzero(near_ones), workers)
 
@@ -99,23 +101,23 @@ def duplicates(
     best = [min(content.files, key=lambda file: rank(row, file)) for row, content in enumerate(contents)]
     order = np.array(sorted(chosen.tolist(), key=lambda row: rank(row, best[row])), dtype=np.int64)
     same = looks.same(order) if looks else None
-    found = yield from led(lambda rows: snapshot.vectors(places[order[rows]]), order.size, at_least, same)
+    found = yield from led(Rows(lambda rows: snapshot.vectors(places[order[rows]]), order.size), least, same)
     groups = _groups(contents, [file.key for file in best], order, found)
     yield Done("duplicates", {"groups": len(groups), "others": sum(len(group.others) for group in groups)})
     return groups
 
 
-def copies(collection: Collection, picture: bytes, at_least: float = AT_LEAST, *, look: bool = True) -> list[Copy]:
+def copies(collection: Collection, picture: bytes, at_least: float | None = None, *, look: bool = True) -> list[Copy]:
     """Items that are the same picture as a new one, given as its file's content: exact copies, then by falling score.
 
     The 100 items nearest to it, with a cosine of `at_least`, are looked at; exact copies are found always.
     Raises PictureError, InputError (code ``duplicates/at-least``), Damaged.
     """
-    _require_cosine(at_least)
+    least = outcome(_least(collection, at_least, look))
     exact = collection.twins(picture)
     vector = collection.vector(Query.like(picture))
     hits = collection.search_vectors(vector[None], min(_NEAREST, max(1, len(collection))))
-    near_ones = (hits.keys[0] != NO_KEY) & (hits.scores[0] >= at_least - ROUNDING)
+    near_ones = (hits.keys[0] != NO_KEY) & (hits.scores[0] >= least - ROUNDING)
     scores = dict(zip(hits.keys[0, near_ones].tolist(), hits.scores[0, near_ones].tolist(), strict=True))
     other = [key for key in scores if key not in exact]
     if look:
@@ -150,9 +152,13 @@ _RANKS: Mapping[str, Callable[[File, int], tuple[int | bytes, ...]]] = {
 }
 
 
-def _require_cosine(at_least: float) -> None:
+def _least(collection: Collection, at_least: float | None, look: bool) -> Generator[Step, None, float]:
+    """The threshold that was asked for, or the one that is right here."""
+    if at_least is None:
+        return (yield from nearness(collection)) if look else ALIKE
     if not -1 <= at_least <= 1:
         raise InputError(f"a cosine lies between -1 and 1, which {at_least} does not", code="duplicates/at-least")
+    return at_least
 
 
 def _require_pictures(collection: Collection, contents: Sequence[Content]) -> None:
@@ -164,7 +170,7 @@ def _require_pictures(collection: Collection, contents: Sequence[Content]) -> No
         )
 
 
-def _groups(contents: Sequence[Content], best: Sequence[int], order: Rows, found: Led) -> list[Group]:
+def _groups(contents: Sequence[Content], best: Sequence[int], order: Places, found: Led) -> list[Group]:
     """Those that are led, under their leaders, with the exact copies of all."""
     led_by: dict[int, list[tuple[int, float]]] = {
         row: [] for row, content in enumerate(contents) if len(content.files) > 1

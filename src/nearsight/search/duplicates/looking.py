@@ -15,7 +15,7 @@ from nearsight.core.events import Event, Skipped, Step
 from nearsight.data.images import decode, dimensions, picture_hash, read
 from nearsight.search.duplicates.alignment import SAME, likeness
 from nearsight.search.duplicates.contents import Content
-from nearsight.search.duplicates.join import Rows, Same
+from nearsight.search.duplicates.join import Places, Same
 from nearsight.search.duplicates.signatures import SIDE, Row, Shelf, signature, signatures
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Looks:
         self._shelf = Shelf(collection.folder, write=collection.store.write)
         self._find()
 
-    def sign(self, rows: Rows, workers: int | None = None) -> Generator[Event, None, Rows]:
+    def sign(self, rows: Places, workers: int | None = None) -> Generator[Event, None, Places]:
         """Make the signatures that are missing of these rows (n,); returns those rows that have one.
 
         Yields Step, and Skipped for every file of a content none of whose files can be looked at. Raises WriteFailed.
@@ -53,23 +53,23 @@ class Looks:
                 living = {sha256 for (sha256,) in catalogue.all("SELECT DISTINCT sha256 FROM item")}
             self._shelf.tidy(living)
             self._find()
-        return rows[self._places[rows, 0] >= 0]
+        return np.asarray(rows[self._places[rows, 0] >= 0])
 
     def pixels(self, row: int) -> int:
         """Of the picture in a row; 0 where nobody has looked at it."""
         return int(self._pixels[row])
 
-    def same(self, order: Rows) -> Same:
+    def same(self, order: Places) -> Same:
         """Judges pairs of places in `order`, which names rows that have a signature."""
         places = self._places[order]
 
-        def judge(one: Rows, other: Rows) -> NDArray[np.bool_]:
+        def judge(one: Places, other: Places) -> NDArray[np.bool_]:
             first, second = (self._shelf.signatures(places[some]) for some in (one, other))
             return likeness(first, second) >= SAME
 
         return judge
 
-    def like(self, picture: bytes) -> Rows:
+    def like(self, picture: bytes) -> Places:
         """The rows (n,), of those that have a signature, that are the same picture as this one, given as its file."""
         rows = np.flatnonzero(self._places[:, 0] >= 0)
         second = signatures(np.repeat(_sign(picture), rows.size))

@@ -128,11 +128,11 @@ class Shelf:
 
     def sizes(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n, 2) widths and heights in pixels."""
-        return self._rows(places, "size").astype(np.int64)
+        return np.asarray(self._rows(places)["size"].astype(np.int64))
 
     def signatures(self, places: NDArray[np.int64]) -> Signatures:
         """Those at `places` (n, 2)."""
-        return Signatures(self._rows(places, "luma"), self._rows(places, "chroma"))
+        return signatures(self._rows(places))
 
     def _settle(self) -> None:
         if self._fresh:
@@ -156,9 +156,9 @@ class Shelf:
         self._places |= {bytes(name): (number, row) for row, name in enumerate(rows["sha256"])}
         return number
 
-    def _rows(self, places: NDArray[np.int64], column: str) -> NDArray[np.uint8 | np.uint32]:
-        out = np.zeros((len(places), *_ROW[column].shape), dtype=_ROW[column].base)
+    def _rows(self, places: NDArray[np.int64]) -> Row:
+        out = np.zeros(len(places), dtype=_ROW)
         for number in np.unique(places[:, 0]):
             mine = places[:, 0] == number
-            out[mine] = self._parts[number][column][places[mine, 1]]
+            out[mine] = self._parts[number][places[mine, 1]]
         return out

@@ -174,7 +174,8 @@ class Catalogue:
     def view(self) -> Iterator[None]:
         """A read transaction: everything inside sees one generation. Inside of one, it is that one."""
         with reading(self.path):
-            if self.db.in_transaction:
+            within = self.db.in_transaction
+            if within:
                 yield
                 return
             self.db.execute("BEGIN")

@@ -1,0 +1,131 @@
+"""The text tower: captions of one picture taught to be alike, then to find their pictures among whitened features.
+
+The image tower stays as it is, and so does the space: pictures find pictures as well as before there were words.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearsight.core import settings
+from nearsight.core.events import Encoded, Skipped, Step
+from nearsight.core.items import Item
+from nearsight.data.captions import Captioned, captioned
+from nearsight.data.datasets import load
+from nearsight.encode import Encoder
+from nearsight.encode.features import PictureSets
+from nearsight.encode.network import TorchTower, compose
+from nearsight.encode.texts import TEXTS
+from nearsight.encode.whitening import pca
+from nearsight.learn.fit import fit
+from nearsight.learn.from_ngrams import Bags, NoPictures, ngram_network, text_tower
+from nearsight.learn.from_pairs import TEXT, FromPairs, Pooled
+from nearsight.learn.history import Epoch
+from nearsight.learn.recipe import PairRecipe
+from nearsight.study.features import picture_features
+from training.bundled.package import rounded
+
+HERE = Path(__file__).parent
+OTHERS = 4000
+"""Pictures besides Flickr8k's on which whitening is fitted."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Groups of captions, those of one picture each."""
+
+    texts: tuple[str, ...]
+    of: NDArray[np.int64]
+
+
+def spoken(root: Path) -> Spoken:
+    """The training captions of Flickr8k and Flickr30k, without the photographs of Flickr8k's other splits, which
+    Flickr30k has too: their names begin with the same number."""
+    flickr = load("karpathy/flickr8k", root)
+    groups = [item.captions for item in flickr.split("train")]
+    known = {item.path.name.partition("_")[0] for item in flickr.items}
+    with gzip.open(root / "flickr30k_text" / "dataset_flickr30k.json.gz") as file:
+        images = json.load(file)["images"]
+    groups += [
+        tuple(sentence["raw"] for sentence in image["sentences"])
+        for image in images
+        if image["split"] == "train" and image["filename"].partition(".")[0] not in known
+    ]
+    texts = tuple(text for group in groups for text in group)
+    return Spoken(texts, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
+
+
+def words(
+    tower: TorchTower, teaching: list[tuple[str, Path]], root: Path, out: Path, say: Callable[[str], None]
+) -> Encoder:
+    """Both towers in one space: `tower`, whitened, and the texts that were taught beside it; kept in `out`."""
+    alone, beside = (settings.read((HERE / name).read_text(), PairRecipe) for name in ("texts.toml", "words.toml"))
+    flickr = load("karpathy/flickr8k", root)
+    splits = {name: captioned(flickr, name) for name in ("train", "val")}
+    others = [path for name, path in teaching if not name.startswith("flickr8k/")]
+    chosen = np.random.default_rng(0).choice(len(others), min(OTHERS, len(others)), replace=False)
+    seen = {name: _features(relation.pictures, tower, out, say) for name, relation in splits.items()}
+    more = _features([Item(int(at), others[at], None) for at in np.sort(chosen)], tower, out, say)
+    white = pca(np.concatenate([seen["train"], more]), beside.dim)
+    whole = compose(tower, rounded(white.head()), white.address, keep_weights=False)
+    known = TEXTS.build(beside.text.words)
+    told = spoken(root)
+    say(f"{len(told.texts)} captions of {told.of[-1] + 1} pictures")
+    texts = FromPairs(NoPictures(beside.dim), Bags.of(told.texts, known), told.of)
+    learned = _fitted(ngram_network(alone, beside.dim, known), alone, texts, None, out / "texts", say)
+    network = ngram_network(beside, beside.dim, known)
+    network.head[TEXT].load_state_dict(learned.head[TEXT].state_dict())
+    source, held = (_beside(splits[name], white(seen[name]), known) for name in ("train", "val"))
+    network = _fitted(network, beside, source, held, out / "pairs", say)
+    rounded(network.head[TEXT].head)
+    encoder = Encoder(whole, text_tower(beside, network, known))
+    found = held.both_ways(np.concatenate([white(seen["val"]), encoder.encode_texts(splits["val"].texts)]))
+    say(f"Flickr8k validation: {_told(found)}")
+    return encoder
+
+
+def _beside(relation: Captioned, vectors: NDArray[np.float32], known: Any) -> FromPairs:
+    return FromPairs(Pooled(vectors, relation.digest), Bags.of(relation.texts, known), relation.of)
+
+
+def _features(items: Any, tower: TorchTower, out: Path, say: Callable[[str], None]) -> NDArray[np.float32]:
+    """(n, dim) raw vectors of pictures, made once."""
+    found = _run(picture_features(items, PictureSets(tower), folder=out / "features", threads=1), say)
+    if found.skipped:
+        raise ValueError(f"{len(found.skipped)} pictures cannot be used")
+    return found.sets.rows(np.arange(len(items)))[0][:, 0]
+
+
+def _fitted(network: Any, recipe: PairRecipe, source: FromPairs, held: Any, folder: Path, say: Any) -> Any:
+    return _run(fit(network, recipe.dim, source, recipe, folder=folder, held_out=held), say).network
+
+
+def _run(work: Generator[Any, None, Any], say: Callable[[str], None]) -> Any:
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value
+        if isinstance(event, Epoch):
+            rsum = f", validation rSum {event.validation:.1f}" if event.validation is not None else ""
+            say(f"epoch {event.epoch} of {event.of}, loss {event.loss:.4f}{rsum}, {event.seconds:.0f} s")
+        elif isinstance(event, Skipped):
+            say(f"left out: {event.path}: {event.why}")
+        elif isinstance(event, Encoded | Step):
+            continue
+
+
+def _told(found: Any) -> str:
+    ways = (("image to text", found.to_texts), ("text to image", found.to_images))
+    rows = [
+        f"{way} " + " ".join(f"{row.label} {100 * row.interval.value:.1f}" for row in one.rows) for way, one in ways
+    ]
+    return "; ".join([*rows, f"rSum {found.rsum.value:.1f}"])
