@@ -15,6 +15,7 @@ from nearsight.core.arrays import unit
 from nearsight.core.errors import Damaged, InputError, StoreError, WriteFailed
 from nearsight.core.events import Done
 from nearsight.encode.encoder import EncoderSpec, create
+from nearsight.search import export as exporting
 from nearsight.search.collection import Collection
 from nearsight.search.store import backup as backing
 from nearsight.search.store import segments
