@@ -50,7 +50,7 @@ def test_it_says_where_answers_and_ends_in_order(indexed: Path) -> None:
     server.send_signal(signal.SIGINT)
     _, errors = server.communicate(timeout=60)
     assert server.returncode == 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert "Ctrl-C ends it." in errors
     assert "Traceback" not in errors
 

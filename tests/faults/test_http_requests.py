@@ -376,7 +376,8 @@ def test_a_host_that_is_there_twice(served: Served) -> None:
 @pytest.mark.parametrize(
     "origin",
     ["http://evil.example", "null", "http://localhost:3000", "https://localhost:8000.evil.example", "file://", "",
-     "http://localhost:8000@evil.example", "chrome-extension://abc", "http://\xff"],
+     "http://localhost:8000@evil.example", "chrome-extension://abc", "http://\xff",
+     "http://[", "http://localhost:8000/", "http://localhost", "//localhost:8000"],
 )  # fmt: skip
 def test_pages_of_other_origins_are_refused(served: Served, origin: str) -> None:
     headers = {b"Origin": origin.encode("latin-1")}

@@ -13,6 +13,7 @@ from nearsight.cli.answers import draw, save
 from nearsight.cli.eval import finished, overview
 from nearsight.cli.examples import PICTURE, Example
 from nearsight.cli.index import make
+from nearsight.cli.serve import tell
 from nearsight.core.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from nearsight.study.report import Report
 
 EXAMPLES = """nearsight demo
-nearsight demo --folder /tmp/scenes --n 80"""
+nearsight demo --folder /tmp/scenes --n 80
+nearsight demo --serve"""
 
 ENCODERS = ("colour", "hog", "bovw?words=300")
 ENGINES = ("exact", "faiss/Flat", "faiss/HNSW32", "faiss/SQ8")
@@ -32,6 +34,9 @@ def run(
         Path, typer.Option("--folder", metavar="PATH", help="Where pictures, collections and the sheet are kept.")
     ] = Path("demo"),
     n: Annotated[int, typer.Option("--n", min=40, metavar="N", help="How many scenes to draw.")] = 240,
+    serve: Annotated[
+        bool, typer.Option("--serve", metavar="", help="Then show the collections in a page, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Draw pictures, index them, search them, measure the answers.
 
@@ -45,7 +50,8 @@ def run(
     render.note(f"Drawing {n:,} scenes in {render.shown(folder)} (kept for the next run) ...")
     dataset = load(f"drawn?n={n}", folder.resolve())
     pictures = _common(dataset.items[0].path, folder.resolve())
-    reports, weights, best = [], [], None
+    reports, weights = [], []
+    found: list[tuple[float, Path]] = []
     for address in ENCODERS:
         try:
             kept = _indexed(folder, pictures, address)
@@ -57,16 +63,21 @@ def run(
                 report = _measured(kept, engine)
                 reports.append(report)
                 weights.append(_weight(kept, engine))
-                if best is None or report.measures[0].value > best[0]:
-                    best = (report.measures[0].value, kept.folder)
+            found.append((max(report.measures[0].value for report in reports[-len(ENGINES) :]), kept.folder))
     render.out(f"{len(dataset.items):,} pictures, {len(dataset.labels)} kinds; each searches all the others")
     render.out()
     for line in overview(reports, {"bytes a vector": weights}):
         render.out(line)
     render.out()
-    if best is not None:
-        _search(folder, best[1], dataset.items[len(dataset.labels) // 2].path)
+    places = [place for _, place in sorted(found, reverse=True)]
+    if places:
+        _search(folder, places[0], dataset.items[len(dataset.labels) // 2].path)
     render.note(render.aside(f"{render.duration(time.monotonic() - begun)} in all"))
+    if serve:
+        from nearsight.http.server import serve as show
+        from nearsight.http.settings import Settings
+
+        show(places, Settings(), lambda url: tell(url, open_page=True))
 
 
 def _common(picture: Path, folder: Path) -> Path:

@@ -68,10 +68,11 @@ def run(
 
     folders = [places.find(folder) for folder in collections] if collections else [places.find(None)]
     settings = Settings(host, port, token, tuple(allow_host or ()), read_only)
-    serve(folders, settings, lambda url: _tell(url, open_page=not no_open))
+    serve(folders, settings, lambda url: tell(url, open_page=not no_open))
 
 
-def _tell(url: str, *, open_page: bool) -> None:
+def tell(url: str, *, open_page: bool) -> None:
+    """Where the page is; opened in a browser where that is wanted."""
     render.out(url)
     render.flush()
     render.note("Ctrl-C ends it.")

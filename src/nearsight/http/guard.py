@@ -33,7 +33,7 @@ _PAGE = (
 _DATA = "default-src 'none'; sandbox; frame-ancestors 'none'"
 _ALWAYS = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -116,8 +116,11 @@ class Guard:
 
     def _ours(self, origin: str, host: str) -> bool:
         """A page of this very server, or of a name that was allowed."""
-        place = urlsplit(origin) if origin.isprintable() else None
-        if place is None or place.scheme not in ("http", "https"):
+        try:
+            place = urlsplit(origin)
+        except ValueError:
+            return False
+        if place.scheme not in ("http", "https"):
             return False
         same = place.netloc.lower() == host.lower()
         return same or name_of(place.netloc) in {name.lower() for name in self.settings.allow_hosts}

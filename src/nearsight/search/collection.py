@@ -258,10 +258,10 @@ class Collection:
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
         among = self.keys(where) if where and where.conditions else None
-        return self._searched(require_unit(queries, self.dim), k, among)[0]
+        return self._searched(require_unit(queries, self.dim), k, among)[0].first(k)
 
     def candidates(self, vector: Vectors, k: int, among: Keys | None, *, alone: bool = False) -> tuple[Hits, Snapshot]:
-        """One unit query (dim,) -> Hits (1, k) and the snapshot they are from.
+        """One unit query (dim,) -> Hits (1, k), no wider than there are items, and the snapshot they are from.
 
         What threads ask at the same time without `among` is one call of the engine, except `alone`.
         """
@@ -273,14 +273,15 @@ class Collection:
         most = max(k for _, k in asked)
         hits, snapshot = self._searched(require_unit(np.stack([v for v, _ in asked]), self.dim), most, None)
         rows = [Hits(hits.keys[i : i + 1], hits.scores[i : i + 1]) for i in range(len(asked))]
-        return [(row.first(k), snapshot) for row, (_, k) in zip(rows, asked, strict=True)]
+        return [(row.first(min(k, row.k)), snapshot) for row, (_, k) in zip(rows, asked, strict=True)]
 
     def _searched(self, queries: Vectors, k: int, among: Keys | None) -> tuple[Hits, Snapshot]:
         while True:
             snapshot = self.store.verified()
             with self._turns.shared():
                 if self._searcher.stands_at(snapshot):
-                    return self._searcher.search(snapshot, queries, k, among), snapshot
+                    most = min(k, max(1, len(snapshot)))
+                    return self._searcher.search(snapshot, queries, most, among), snapshot
             with self._turns.alone():
                 self._searcher.follow(snapshot)
 

@@ -66,7 +66,7 @@ def _look(collection: Collection, aim: Aim, query: Query, k: int, offset: int, *
         generation = snapshot.generation
         return hits, snapshot
 
-    best, generation = ranking(candidates, query, offset + k, len(collection) if among is None else len(among))
+    best, generation = ranking(candidates, query, offset + k)
     best = best[offset:]
     items, now = at_once(collection.store, [key for key, _, _ in best])
     if now != generation:

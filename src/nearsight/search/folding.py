@@ -18,24 +18,23 @@ _ROUNDING = 1e-6
 
 
 Look = Callable[[int], tuple[Hits, Snapshot]]
-"""How many candidates -> Hits (1, k), and the snapshot they are from."""
+"""How many candidates -> Hits (1, k), no wider than there are items, and the snapshot they are from."""
 
 
-def ranking(look: Look, query: Query, k: int, limit: int) -> tuple[list[tuple[int, float, tuple[int, ...]]], int]:
+def ranking(look: Look, query: Query, k: int) -> tuple[list[tuple[int, float, tuple[int, ...]]], int]:
     """The k best answers to a query: (key, score, keys that are folded under it), and their one generation.
 
-    `look` finds candidates, of which there are `limit` at most. What was judged away is no answer. With `fold`, answers
-    are gone through from the best, until k differ and another one that differs would come next: what is folded does not
-    depend on how many were looked at. Raises what `look` raises.
+    `look` finds candidates. What was judged away is no answer. With `fold`, answers are gone through from the best,
+    until k differ and another one that differs would come next: what is folded does not depend on how many were looked
+    at. Raises what `look` raises.
     """
     away = np.array(sorted(query.away), dtype=np.int64)
     fetch = (k if query.fold is None or k < 1 else k + 1) + len(away)
     while True:
-        fetch = min(fetch, max(1, limit))
         hits, snapshot = look(fetch)
         enough = hits.scores[0] >= (-np.inf if query.min_score is None else query.min_score)
         enough &= hits.keys[0] != NO_KEY
-        ended = int(enough.sum()) < fetch or fetch >= limit
+        ended = int(enough.sum()) < fetch
         if len(away):
             enough &= ~np.isin(hits.keys[0], away)
         keys, scores = hits.keys[0][enough], hits.scores[0][enough]

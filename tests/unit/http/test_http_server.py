@@ -134,7 +134,7 @@ def test_every_answer_tells_browsers_to_be_careful(served: Served, page: Path) -
     for path in ("/", "/collections", "/items/1/picture", "/nothing"):
         headers = served.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["x-frame-options"] == "DENY"
         assert "default-src 'none'" in headers["content-security-policy"]

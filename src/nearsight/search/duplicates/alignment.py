@@ -88,8 +88,7 @@ def _step(laid: _Laid, second: Floats, moves: Floats) -> Floats:
     normal = steep.transpose(0, 2, 1) @ steep + np.eye(6, dtype=np.float32) * (_DAMPING * side * side)
     missing = (second - laid.levels).reshape(pairs, side * side, 1)
     change = np.linalg.solve(normal, steep.transpose(0, 2, 1) @ missing)[..., 0]
-    gain = np.clip(1 + change[:, 4:5], 0.3, 3.0)
-    moved = moves + np.clip(change[:, :4] / gain, -_MOST_STEP, _MOST_STEP)
+    moved = moves + np.clip(change[:, :4], -_MOST_STEP, _MOST_STEP)
     moved[:, ::2] = np.clip(moved[:, ::2], *_SCALES)
     moved[:, 1::2] = np.clip(moved[:, 1::2], -_MOST_SHIFT, _MOST_SHIFT)
     return np.asarray(moved, dtype=np.float32)
