@@ -350,7 +350,8 @@ def test_the_python_of_feedback_runs_as_it_stands(
 
 def test_the_numbers_of_feedback_are_those_of_the_program() -> None:
     page = (PAGE.parent / "feedback.md").read_text(encoding="utf-8")
-    assert f"q' = q + {feedback.BETA:g} mean(good) - {feedback.GAMMA:g} mean(bad)" in page
+    own, good = feedback.shares(query=True, good=True)
+    assert f"p = {own:.1f} q + {good:g} mean(good), and q' = p - {feedback.BAD:g} mean(bad)" in page
     for text in (page, PAGE.read_text(encoding="utf-8")):
         assert f"From {query.PROBE} good and {query.PROBE} bad ones on" in text
 

@@ -18,6 +18,7 @@ from nearsight import Collection, Encoder
 from nearsight.core.items import Item
 from nearsight.data.datasets import load
 from nearsight.encode import create
+from nearsight.search.calibration.scale import Calibration, Level, Scale, write
 from nearsight.search.sync import Annotation
 
 pytest.importorskip("playwright", reason="no playwright (pip install 'nearsight[dev]')")
@@ -67,7 +68,7 @@ def annotation(item: Item, at: int) -> Annotation:
 
 
 def collected(folder: Path, encoder: Encoder, items: list[Item]) -> Path:
-    """A collection of these items, calibrated where there are enough."""
+    """A collection of these items, which says what scores mean where it has words."""
     pictures = folder.with_suffix("")
     pictures.mkdir()
     told = {}
@@ -76,9 +77,15 @@ def collected(folder: Path, encoder: Encoder, items: list[Item]) -> Path:
         told[item.path.name] = annotation(item, at)
     with Collection.create(folder, encoder) as collection:
         list(collection.sync(pictures, annotate=lambda path: told[Path(path).name]))
-        if len(items) == SCENES:
-            list(collection.calibrate())
+        if collection.encoder.spec.modalities == ("image", "text"):
+            known = Calibration(scale(0.6, 0.85), scale(0.2, 0.5), len(items), 1, collection.fingerprint, 0)
+            write(folder, known)
     return folder
+
+
+def scale(likely: float, sure: float) -> Scale:
+    """Thresholds that are known, so that every verdict is met."""
+    return Scale(Level(likely, 0.1), Level(sure, 0.01), "labels", 100, SCENES, 0.1)
 
 
 class Site:

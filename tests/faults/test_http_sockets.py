@@ -148,6 +148,16 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(start) -> None:
         assert 0.3 < time.monotonic() - begun < 5
 
 
+def test_the_second_half_of_an_answer_does_not_wait_for_a_receipt_of_the_first(start) -> None:
+    server, times = start(), list[float]()
+    with httpx.Client() as client:
+        for _ in range(31):
+            begun = time.monotonic()
+            assert client.get(server.url + "health").status_code == 200
+            times.append(time.monotonic() - begun)
+    assert sorted(times)[15] < 0.02, "40 ms are how long a client's system keeps its receipt back"
+
+
 def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
     server = start(answer_seconds=1.0)
     file = tmp_path / "large.png"

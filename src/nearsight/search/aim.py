@@ -47,9 +47,8 @@ def aim(collection: Collection, query: Query, eyes: Eyes | None = None) -> Aim:
     refined, length = feedback.rocchio(vector, up, down)
     if calibration is None:
         return Aim(refined, bars)
-    parts = [(feedback.ALPHA, bars)] if vector is not None else []
-    parts += [(feedback.BETA, calibration.bars(words=0.0))] if len(up) else []
-    return Aim(refined, Bars.mixed([(share / length, part) for share, part in parts]))
+    weighed_bars = zip(feedback.shares(vector is not None, bool(len(up))), (bars, calibration.bars(0.0)), strict=True)
+    return Aim(refined, Bars.mixed([(share / length, part) for share, part in weighed_bars if share]))
 
 
 def _stored(collection: Collection, keys: tuple[int, ...]) -> Vectors:

@@ -69,7 +69,7 @@ def test_judgements_make_the_rest_of_the_answers_better(kinds: Collection, each:
 def test_rocchio_is_what_rocchio_wrote(kinds: Collection) -> None:
     query = draw(0, 1, 1)[0]
     up, down = kinds.vectors(np.array([1, 2])), kinds.vectors(np.array([90]))
-    wanted = query + 0.75 * up.mean(axis=0) - 0.15 * down.mean(axis=0)
+    wanted = 0.2 * query + 0.8 * up.mean(axis=0) - 0.2 * down.mean(axis=0)
     got = kinds.vector(Query(((query, 3.0),), up=(1, 2), down=(90,)))
     assert np.allclose(got, wanted / np.linalg.norm(wanted), atol=1e-6)
     alone = kinds.vector(Query((), up=(1, 2)))
@@ -81,7 +81,7 @@ def test_the_classifier_is_at_its_minimum() -> None:
     """By its gradient, worked out in another way."""
     rng = np.random.default_rng(0)
     query, up, down = unit(rng.normal(size=(1, 20)))[0], unit(rng.normal(size=(6, 20))), unit(rng.normal(size=(9, 20)))
-    best = feedback.probe(query, up, down)
+    start, best = feedback.rocchio(query, up, down)[0], feedback.probe(query, up, down)
 
     def loss(w: np.ndarray) -> float:
         def tail(b: float) -> float:
@@ -94,7 +94,7 @@ def test_the_classifier_is_at_its_minimum() -> None:
                 high -= third
             else:
                 low += third
-        return feedback._PENALTY / 2 * float(((w - feedback._SCALE * query) ** 2).sum()) + tail((low + high) / 2)
+        return feedback._PENALTY / 2 * float(((w - start) ** 2).sum()) + tail((low + high) / 2)
 
     def longest(w: np.ndarray) -> float:
         """The length along `w` at which the loss is least."""
@@ -112,7 +112,7 @@ def test_separable_judgements_and_many_of_them_are_no_trouble(kinds: Collection)
     assert float(np.linalg.norm(vector)) == pytest.approx(1, abs=1e-6)
     same = draw(0, 1, 1)
     with pytest.raises(QueryError) as caught:
-        feedback.probe(None, same, same)
+        feedback.rocchio(feedback.BAD * same[0], same[:0], same)
     assert caught.value.code == "query/cancelled"
 
 
@@ -155,8 +155,9 @@ def test_refined_answers_are_judged_by_the_mean_score(kinds: Collection, monkeyp
     bars = kinds.aim(plain).bars
     assert (bars.likely, bars.sure) == (pytest.approx(0.6), pytest.approx(0.8))
     up, down = kinds.vectors(np.array([1, 2])), kinds.vectors(np.array([90]))
-    length = float(np.linalg.norm(query + 0.75 * up.mean(axis=0) - 0.15 * down.mean(axis=0)))
-    assert kinds.aim(refined).bars.likely == pytest.approx(1.75 * 0.6 / length)
+    length = float(np.linalg.norm(0.2 * query + 0.8 * up.mean(axis=0) - 0.2 * down.mean(axis=0)))
+    assert kinds.aim(refined).bars.likely == pytest.approx(0.6 / length)
+    assert kinds.aim(Query((), up=(1, 2))).bars.likely == pytest.approx(0.6 / np.linalg.norm(up.mean(axis=0)))
     probe = judged(kinds, query, "0", PROBE)
     assert {match.verdict for match in kinds.search(probe, 10)} == {None}
     with pytest.raises(QueryError, match="cannot say which answer is sure"):

@@ -128,10 +128,9 @@ def test_colours_cannot_be_sure(scenes: dict[str, tuple[Vectors, Vectors]], data
         assert found.sure.why
 
 
-def test_flickr8k_without_labels_is_calibrated_by_its_captions(
-    encoder: Encoder, data_root: Path, tmp_path: Path
-) -> None:
-    """Captions say what is unrelated; the scores alone come near to what they say."""
+def test_a_network_that_cannot_tell_on_flickr8k_says_so(encoder: Encoder, data_root: Path, tmp_path: Path) -> None:
+    """Among 500 photographs of all kinds, by features as they come: captions say that right answers score no more than
+    wrong ones, and the scores alone come to the same threshold."""
     items = load("karpathy/flickr8k", data_root).items[::16]
     vectors = encoded(encoder, items)
     spec = EncoderSpec("elsewhere", vectors.shape[1], (), "ab" * 32, {})
@@ -143,7 +142,12 @@ def test_flickr8k_without_labels_is_calibrated_by_its_captions(
     assert alone is not None
     assert (by_captions.how, alone.how) == ("captions", "statistics")
     assert by_captions.likely.false.value == pytest.approx(0.1, abs=0.05)
-    assert alone.likely.at == pytest.approx(by_captions.likely.at, abs=0.05)
+    assert by_captions.likely.found.high < 0.2
+    for found in (by_captions, alone):
+        assert (found.likely.at, found.sure.at) == (None, None)
+        assert "chance would in 10%" in found.likely.why
+    told = [float(found.likely.why.partition("reaches ")[2].split()[0]) for found in (by_captions, alone)]
+    assert told[0] == pytest.approx(told[1], abs=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -178,4 +182,4 @@ def test_judged_answers_raise_the_mean_average_precision(
             before.append(precision(Query.like(vector), label, seen))
             after.append(precision(query, label, seen))
     gain = np.array(after) - np.array(before)
-    assert gain.mean() > {2: 0.05, 5: 0.1, 10: 0.12, 20: 0.15}[each], f"{np.mean(before):.3f} -> {np.mean(after):.3f}"
+    assert gain.mean() > {2: 0.07, 5: 0.14, 10: 0.16, 20: 0.18}[each], f"{np.mean(before):.3f} -> {np.mean(after):.3f}"
