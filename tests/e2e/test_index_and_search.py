@@ -78,7 +78,7 @@ def test_search_finds_the_collection_above_the_working_folder(
     assert {hit["label"] for hit in hits} == {"red"}
     assert hits[0] | {"key": 0} == {
         "rank": 1, "score": 1.0, "key": 0, "path": str(pictures.resolve() / "red" / "red_1.jpg"), "label": "red",
-        "captions": [], "fields": {}, "self": True,
+        "captions": [], "verdict": None, "fields": {}, "self": True,
         "query": [{"as": "picture", "given": "red_1.jpg", "weight": 1.0}],
     }  # fmt: skip
     assert [hit["self"] for hit in hits[1:]] == [False] * 3

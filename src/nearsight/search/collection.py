@@ -293,8 +293,6 @@ class Collection:
         """The query as one unit vector (dim,)."""
         return self.aim(query).vector
 
-    # what a score means
-
     def calibrate(self, *, by: str = "auto", seed: int = 0) -> Generator[Event, None, Calibration]:
         """Fit which score is chance, likely or sure, and keep it; see `nearsight.search.calibration.fit.calibrate`."""
         return calibrate(self, by=by, seed=seed)

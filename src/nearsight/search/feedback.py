@@ -73,4 +73,5 @@ def probe(query: Vectors | None, up: Vectors, down: Vectors) -> Vectors:
         a, b = a + step[:n], b + step[n]
         if np.abs(step).max() < _ENOUGH:
             break
-    return unit((start + a @ rows)[None])[0]
+    weights: Vectors = unit((start + a @ rows)[None])[0]
+    return weights

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nearsight.core import artefact
 from nearsight.core.arrays import unit
 from nearsight.core.errors import Damaged, InputError, StoreError, WriteFailed
 from nearsight.core.events import Done
@@ -214,7 +215,7 @@ def test_an_unknown_format_is_refused_and_a_failed_export_leaves_the_old_file(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "sync_file", full)
+    monkeypatch.setattr(artefact, "sync_file", full)
     with pytest.raises(WriteFailed):
         list(described.export(tmp_path / "x.csv"))
     assert (tmp_path / "x.csv").read_bytes() == before
