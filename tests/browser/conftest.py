@@ -22,12 +22,12 @@ from nearsight.search.calibration.scale import Calibration, Level, Scale, write
 from nearsight.search.sync import Annotation
 
 pytest.importorskip("playwright", reason="no playwright (pip install 'nearsight[dev]')")
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 TOKEN = "a-token-for-the-tests-of-the-page"
 SCENES = 240
 FEW = 16
-WAIT = 10_000  # ms: two test processes and two Chromiums may share two cores
+WAIT = 20_000  # ms: two test processes and two Chromiums may share two cores
 SCRIPT = "<img src=x onerror=\"document.title='taken'\">"
 """As the label of an item: no page may run it."""
 _WORDS = f"""
@@ -49,6 +49,7 @@ def chromium() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("no chromium on this machine")
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser

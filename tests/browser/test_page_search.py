@@ -70,6 +70,7 @@ def test_a_mistake_is_shown_at_its_character(browse: Browse, watched: Watched) -
     page = browse()
     say(page, "green + - red")
     expect(page.locator("#mistake mark")).to_have_text("-")
+    expect(page.locator("#mistake code")).to_have_text("green + - red")
     expect(page.get_by_role("alert")).to_contain_text("words or a picture are missing here")
     assert page.evaluate("[words.selectionStart, words.selectionEnd]") == [8, 9]
     page.get_by_role("searchbox", name="Words").press("End")
