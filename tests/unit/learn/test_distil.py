@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("torch")
 from nearsight.core.errors import InputError
 from nearsight.encode.export import digest_of, folded
 from nearsight.encode.trainable import seeded
