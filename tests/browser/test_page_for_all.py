@@ -197,7 +197,7 @@ def test_no_text_ever_becomes_markup() -> None:
 
 
 def test_what_the_address_says_is_all_that_is_kept(browse: Browse) -> None:
-    page = browse("?q=1~text~green&verdict=likely")
+    page = browse("?q=1~key~5&verdict=likely")
     settled(page)
     assert state(page)["verdict"] == ["likely"]
     assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]

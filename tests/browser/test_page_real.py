@@ -49,7 +49,6 @@ def gallery(photographs: dict[str, list[Item]], tmp_path_factory: pytest.TempPat
         with Collection.create(folder / f"{name}.ns", two_towers()) as collection:
             list(collection.sync(folder / name, annotate=lambda path, told=told: told[Path(path).name]))
             assert len(collection) == len(items)
-            list(collection.calibrate())
         made.append(folder / f"{name}.ns")
     running = Site(*made)
     yield running

@@ -70,6 +70,7 @@ def test_a_mistake_is_shown_at_its_character(browse: Browse, watched: Watched) -
     page = browse()
     say(page, "green + - red")
     expect(page.locator("#mistake mark")).to_have_text("-")
+    expect(page.locator("#mistake code")).to_have_text("green + - red")
     expect(page.get_by_role("alert")).to_contain_text("words or a picture are missing here")
     assert page.evaluate("[words.selectionStart, words.selectionEnd]") == [8, 9]
     page.get_by_role("searchbox", name="Words").press("End")
@@ -216,7 +217,7 @@ def test_several_collections_and_only_what_they_can(browse: Browse) -> None:
     page.get_by_role("combobox", name="Collection").select_option("few")
     expect(page.get_by_text("16 pictures", exact=True)).to_be_visible()
     assert state(page)["in"] == ["few"]
-    assert page.get_by_role("searchbox", name="Words").get_attribute("placeholder") == "Search by a picture"
+    assert page.get_by_role("searchbox", name="Words").get_attribute("placeholder") == "A picture"
     page.go_back()
     expect(page.get_by_text(f"{SCENES} pictures", exact=True)).to_be_visible()
     expect(page.get_by_role("combobox", name="Collection")).to_have_value("scenes")

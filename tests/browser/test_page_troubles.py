@@ -93,7 +93,7 @@ def test_the_next_page_that_fails_can_be_had_again(browse: Browse, watched: Watc
     expect(tiles(page).nth(61)).to_be_attached()
 
 
-def test_the_token_is_asked_for_once(browse: Browse, watched: Watched, guarded: Site) -> None:
+def test_the_token_is_asked_for_once(guarded: Site, browse: Browse, watched: Watched) -> None:
     watched.expected.append("401")
     page = browse(root=guarded.url)
     dialog = page.get_by_role("dialog", name="Token")
@@ -110,7 +110,7 @@ def test_the_token_is_asked_for_once(browse: Browse, watched: Watched, guarded: 
     assert TOKEN not in page.evaluate("document.cookie + JSON.stringify(localStorage) + location.href")
 
 
-def test_without_the_token_the_page_says_what_is_missing(browse: Browse, watched: Watched, guarded: Site) -> None:
+def test_without_the_token_the_page_says_what_is_missing(guarded: Site, browse: Browse, watched: Watched) -> None:
     watched.expected.append("401")
     page = browse(root=guarded.url)
     expect(page.get_by_role("dialog", name="Token")).to_be_visible()

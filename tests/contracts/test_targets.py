@@ -9,7 +9,8 @@ import pytest
 
 from nearsight.core.errors import InputError, MissingExtra
 from nearsight.learn.losses import LOSSES
-from nearsight.learn.matrix import similarity
+from nearsight.learn.matrix import Matrix, similarity
+from nearsight.learn.miners import MINERS
 from nearsight.learn.targets import TARGETS, Columns, Target
 
 torch = pytest.importorskip("torch")
@@ -82,17 +83,42 @@ def truth(address: str, seen: list[tuple[Any, Any, Any]]) -> tuple[list[list[str
     return marks, len(columns)
 
 
+def rows_of(columns: Columns) -> list[int]:
+    return list(range(6)) if columns.rows is None else columns.rows.tolist()
+
+
 def marks_of(columns: Columns) -> list[list[str]]:
-    """Of every row; columns of an anchor's own are those behind it."""
+    """Of every row; columns of an anchor's own are those behind it, other ones are those that are no anchors."""
     assert not (columns.positive & columns.negative).any()
     pairs = zip(columns.positive.tolist(), columns.negative.tolist(), strict=True)
     marks = [["+" if p else "-" if n else "" for p, n in zip(*row, strict=True)] for row in pairs]
-    if columns.vectors.ndim == 2:
+    if columns.rows is None:
         return marks
+    rows = rows_of(columns)
+    others = [i for i in range(6) if i not in rows]
     spread = [[""] * 6 for _ in range(6)]
-    for i, row in zip(range(0, 6, columns.stride), marks, strict=True):
-        spread[i][i + 1 : i + 1 + len(row)] = row
+    for i, row in zip(rows, marks, strict=True):
+        theirs = others if columns.vectors.ndim == 2 else range(i + 1, i + 1 + len(row))
+        for j, mark in zip(theirs, row, strict=True):
+            spread[i][j] = mark
+            if columns.both:
+                spread[j][i] = mark
     return spread
+
+
+@pytest.mark.parametrize("address", [a for a in ADDRESSES if not a.startswith(("memory", "proxies"))])
+def test_marks_are_where_their_vectors_were_scored(address: str) -> None:
+    """A cell of the matrix with a mark is the score of the two rows of the batch that the mark is about."""
+    vectors, labels, items = batch(0)
+    columns = made(address)(vectors, labels, items)
+    scores, positive, negative = columns.matrix(vectors, "dot")
+    every = vectors @ vectors.T
+    if columns.scale is not None:
+        every = every * columns.scale + columns.bias
+    marks = marks_of(columns)
+    for mark, mask in (("+", positive), ("-", negative)):
+        expected = [every[i, j] for i, row in enumerate(marks) for j, found in enumerate(row) if found == mark]
+        torch.testing.assert_close(scores[mask].sort().values, torch.stack(expected).sort().values)
 
 
 def test_columns_are_what_a_loop_over_labels_says(address: str) -> None:
@@ -104,15 +130,16 @@ def test_columns_are_what_a_loop_over_labels_says(address: str) -> None:
         assert marks_of(columns) == marks
         for kind in ("cosine", "euclidean", "dot"):
             scores = columns.matrix(seen[-1][0], kind).scores
-            assert scores.shape == columns.positive.shape
+            n, m = columns.positive.shape
+            assert scores.shape == ((n + m, max(n, m)) if columns.both else (n, m))
             if columns.vectors.ndim == 3:
-                for i, row in zip(range(0, 6, columns.stride), scores, strict=True):
+                for i, row in zip(rows_of(columns), scores, strict=True):
                     behind = seen[-1][0][i + 1 : i + 1 + len(row)]
                     expected = similarity(kind, seen[-1][0][i : i + 1], behind)[0]
                     torch.testing.assert_close(row, expected)
             else:
-                assert columns.vectors.shape == (count * columns.centres, DIM)
-                assert scores.shape == (6, count)
+                assert m == count if columns.rows is None else n + m == 6
+                assert columns.vectors.shape == (m * columns.centres, DIM)
 
 
 def test_without_items_every_row_is_its_own_picture(address: str) -> None:
@@ -250,3 +277,89 @@ def test_a_memory_holds_the_vectors_of_then() -> None:
     assert torch.equal(target(*second).vectors, torch.cat([second[0], first[0]]))
     # 12 vectors through 8 places: the first four fell out
     assert torch.equal(target(*batch(2)).vectors[6:], torch.cat([second[0][2:6], first[0][4:], second[0][:2]]))
+
+
+def full(target: Any, vectors: Any, labels: Any, items: Any, kind: Any) -> Matrix:
+    """Every row against every row, as the target `opposite` means it."""
+    seen, picture = set(), []
+    for label in labels.tolist():
+        picture.append(label not in seen)
+        seen.add(label)
+    picture = torch.tensor(picture)
+    scores = similarity(kind, vectors, vectors)
+    if hasattr(target.module, "scale"):
+        scores = scores * target.module.scale.exp() + target.module.bias
+    anchors = {"image_to_text": picture, "text_to_image": ~picture, "both": picture | True}[target.direction]
+    across = (picture[:, None] != picture[None, :]) & (items[:, None] != items[None, :]) & anchors[:, None]
+    same = labels[:, None] == labels[None, :]
+    return Matrix(scores, same & across, ~same & across)
+
+
+CROSSED = [
+    ("infonce?temperature=1", "temperature=0.07", "all"),
+    ("infonce", "direction=text_to_image", "all"),
+    ("normalised_softmax?temperature=1&smoothing=0.1", "temperature=0.2", "all"),
+    ("supcon", "direction=image_to_text", "all"),
+    ("triplet?squared=true&margin=0.4&average=all", "", "all"),
+    ("triplet?similarity=euclidean&margin=1", "", "all"),
+    ("triplet?squared=true&margin=0.4", "", "hardest"),
+    ("triplet?soft=true&similarity=euclidean", "", "semi_hard"),
+    ("sigmoid", "temperature=0.1&bias=-3", "all"),
+    ("cross_entropy?smoothing=0.2", "", "all"),
+    ("contrastive?average=pairs", "", "all"),
+    ("multi_similarity", "", "all"),
+    ("smooth_ap?temperature=0.1", "", "all"),
+]
+BATCHES = {
+    "pairs": [0, 0, 1, 1, 2, 2, 3, 3],
+    "more captions": [2, 2, 2, 0, 0, 1, 1, 1, 1],
+    "bare pictures": [0, 1, 2, 3, 4, 4, 2],
+    "no captions": [4, 2, 3, 0],
+    "one": [1],
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize(("loss", "options", "miner"), CROSSED)
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+def test_pictures_against_captions_are_the_full_matrix(
+    loss: str, options: str, miner: str, name: str, dtype: Any, within: float
+) -> None:
+    """Value and gradients; the part that is not scored counted for nothing."""
+    judge = LOSSES.build(loss)
+    mine = MINERS.build(miner, similarity=judge.similarity, dim=DIM)
+    labels = torch.tensor(BATCHES[name])
+    items = torch.arange(len(labels)).where(labels != 3, 77)  # a picture that is its own caption is no pair
+    found = []
+    for naive in (True, False):
+        target = made(f"opposite?{options}" if options else "opposite")
+        draw = torch.Generator().manual_seed(7)
+        vectors = torch.randn(len(labels), DIM, generator=draw, dtype=dtype).requires_grad_()
+        matrix = (
+            full(target, vectors, labels, items, judge.similarity)
+            if naive
+            else target(vectors, labels, items).matrix(vectors, judge.similarity)
+        )
+        value = judge(*mine(matrix))
+        value.backward()
+        found.append([value, vectors.grad, *(p.grad for p in target.module.parameters() if p.requires_grad)])
+    for expected, got in zip(*found, strict=True):
+        torch.testing.assert_close(got, expected, rtol=within, atol=min(within, 1e-6))
+
+
+@pytest.mark.parametrize("direction", ["both", "image_to_text", "text_to_image"])
+def test_pictures_and_captions_are_scored_once(direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Any]()
+    monkeypatch.setattr(
+        "nearsight.learn.targets.similarity",
+        lambda kind, a, b: asked.append({len(a), len(b)}) or similarity(kind, a, b),
+    )
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 1])
+    vectors = torch.randn(7, DIM)
+    made(f"opposite?direction={direction}")(vectors, labels).matrix(vectors, "cosine")
+    assert asked == [{2, 5}]
+
+
+def test_an_empty_batch_of_pictures_and_captions() -> None:
+    vectors, labels = torch.zeros(0, DIM), torch.zeros(0, dtype=torch.long)
+    assert made("opposite")(vectors, labels).matrix(vectors, "cosine").scores.shape == (0, 0)

@@ -120,7 +120,7 @@ class Guard:
             place = urlsplit(origin)
         except ValueError:
             return False
-        if place.scheme not in ("http", "https"):
+        if place.scheme not in ("http", "https") or origin != f"{place.scheme}://{place.netloc}":
             return False
         same = place.netloc.lower() == host.lower()
         return same or name_of(place.netloc) in {name.lower() for name in self.settings.allow_hosts}

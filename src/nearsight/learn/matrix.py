@@ -21,7 +21,7 @@ SHORTEST = 1e-6
 
 
 class Matrix(NamedTuple):
-    """Row i: anchor i. A cell is positive, negative, or neither (self-pairs, padding, what a miner left out)."""
+    """A row is an anchor. A cell is positive, negative, or neither (self-pairs, padding, what a miner left out)."""
 
     scores: Tensor
     """(n, m) floats."""
@@ -52,7 +52,7 @@ def similarity(kind: Similarity, anchors: Tensor, vectors: Tensor) -> Tensor:
 
 def squared_distance(scores: Tensor, kind: Similarity) -> Tensor:
     """|a - b|^2 of what was scored (for cosine: of the unit vectors, 2 - 2 cos); never below 0."""
-    return (2 - 2 * scores if kind == "cosine" else -scores).clamp(min=0)
+    return (scores * -2 + 2 if kind == "cosine" else -scores).clamp(min=0)
 
 
 def distance(scores: Tensor, kind: Similarity) -> Tensor:

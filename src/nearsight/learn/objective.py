@@ -48,8 +48,8 @@ def objective(
 ) -> Objective:
     """Built by addresses. Without a `target`: that of the loss's paper; for a loss over pairs that of the sampler.
 
-    Raises UnknownName and InputError for parts that do not exist or do not fit: ``learn/columns`` for a miner with a
-    loss over columns, which mining would take away.
+    Raises UnknownName and InputError for parts that do not exist or do not fit: ``learn/columns`` for a loss over
+    columns with a miner, which would take them away, or with a target that has none.
     """
     judge: Loss = LOSSES.build(loss)
     if judge.by_column and miner.partition("?")[0] != ALL:
@@ -61,9 +61,16 @@ def objective(
     if target is None:
         drawn = sampler.target if sampler is not None and judge.target == "batch" else None
         target = drawn or judge.target
+    against = TARGETS.build(target, classes=classes, dim=dim, seed=seed)
+    if judge.by_column and not against.by_column:
+        raise InputError(
+            f"the loss '{loss}' judges whole columns, and those of the target '{target}' are of two vectors each",
+            code="learn/columns",
+            hint=f"target {judge.target}",
+        )
     return Objective(
         judge,
-        TARGETS.build(target, classes=classes, dim=dim, seed=seed),
+        against,
         MINERS.build(miner, similarity=judge.similarity, dim=dim),
         {"loss": loss, "target": target, "miner": miner},
     )

@@ -25,9 +25,9 @@ PICTURE = saved(gradient(), "PNG")
 PROGRAM = """
 import ctypes, os, tempfile, time
 from nearsight.data.images import worker
-real = worker.decode
-def decode(data, *, limits, side):
-    picture = real(data, limits=limits, side=side)
+real = worker.decode_sized
+def decode_sized(data, *, limits, side):
+    picture, size = real(data, limits=limits, side=side)
     match picture.width:
         case 1: time.sleep(1000)
         case 2:
@@ -40,8 +40,8 @@ def decode(data, *, limits, side):
         case 8: raise RecursionError
         case 9:
             with tempfile.TemporaryFile() as file: file.write(b'x' * 100)
-    return picture
-worker.decode = decode
+    return picture, size
+worker.decode_sized = decode_sized
 worker.main()
 """
 
@@ -73,6 +73,7 @@ def test_same_pixels_as_here() -> None:
             assert pool.decode(data) == decode(data)
         large = saved(gradient(800, 600), "JPEG")
         assert pool.decode(large, side=75).size == (200, 150)
+        assert pool.decode_sized(large, side=75)[1] == decode(large).size
 
 
 def test_same_refusals_as_here() -> None:
@@ -127,13 +128,13 @@ def test_an_answer_that_is_none() -> None:
     start = "import sys; print('ready', flush=True); sys.stdin.buffer.readline(); print("
 
     class Liar(Isolated):
-        _program = start + """'{"width": 9, "height": 9}')"""
+        _program = start + """'{"width": 9, "height": 9, "full": [9, 9]}')"""
 
     class Noise(Isolated):
         _program = start + "'[[[[')"
 
     class Giant(Isolated):
-        _program = start + """'{"width": 9999999, "height": 9999999}')"""
+        _program = start + """'{"width": 9999999, "height": 9999999, "full": [9999999, 9999999]}')"""
 
     class Missing(Isolated):
         _program = "import no_such_module"

@@ -42,6 +42,13 @@ def test_a_miner_is_refused_where_columns_belong_together() -> None:
     assert caught.value.code == "learn/columns"
 
 
+def test_a_loss_over_columns_is_refused_where_a_column_is_of_two_vectors() -> None:
+    with pytest.raises(InputError) as caught:
+        objective("proxy_anchor", target="opposite", **SIZES)
+    assert caught.value.code == "learn/columns"
+    assert objective("proxy_anchor", target="opposite?direction=image_to_text", **SIZES)
+
+
 @pytest.mark.parametrize(
     ("loss", "options"),
     [

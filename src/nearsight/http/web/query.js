@@ -105,7 +105,7 @@ export async function draw(collection) {
   mistake.hidden = true;
   byId("clear").hidden = browsing(state) && !state.also;
   const reads = collection?.modalities.includes("text");
-  input.placeholder = reads ? "Search by words or a picture" : "Search by a picture";
+  input.placeholder = reads ? "Words or a picture" : "A picture";
   const chips = await Promise.all(state.examples.map((one, at) => chip(collection, one, at)));
   const filters = Object.entries(state.where).map(([field, said]) =>
     narrowing(test(field, said), () => go({ where: Object.fromEntries(Object.entries(state.where).filter(([name]) => name !== field)) })),

@@ -126,9 +126,9 @@ function say(collection, page) {
   line(page.hits.length ? `Best first, of ${many(collection.items, "picture")}` : "", refined ? el("span", { class: "tag" }, refined) : "", el("span", { class: "took", title: parts.join(", ") }, took));
   notice(null);
   if (!page.hits.length) {
-    const narrowed = filterOf(state) || state.atLeast !== null || state.verdict;
+    const narrowed = filterOf(state) || state.atLeast !== null;
     return nothing("search", state.verdict ? `Nothing here is ${state.verdict === "sure" ? "sure" : "likely"}` : "No match",
-      narrowed ? "The filters leave nothing for this search." : "This collection has nothing to show for it.",
+      narrowed ? "The filters leave nothing for this search." : state.verdict ? "There are answers that are less than that." : "This collection has nothing to show for it.",
       state.verdict ? button({ text: "Show every answer", kind: "primary", onclick: () => go({ verdict: null }) }) : null,
       filterOf(state) ? button({ text: "Clear the filters", kind: state.verdict ? "plain" : "primary", onclick: () => go({ where: {}, also: null, atLeast: null }) }) : null,
       button({ text: "Browse everything", onclick: clear }));

@@ -23,6 +23,11 @@ def judged_rows(positive: Tensor, negative: Tensor) -> Tensor:
     return positive.any(dim=1) & negative.any(dim=1)
 
 
+def logits_of(scores: Tensor, temperature: float) -> Tensor:
+    """Scores / temperature; those that are logits already, at 1, are not copied."""
+    return scores if temperature == 1 else scores / temperature
+
+
 def filled(scores: Tensor, keep: Tensor, *, low: bool = True) -> Tensor:
     """`scores`, and the lowest (or highest) finite number outside `keep`: what comes of them is finite
     too, in every row, and so are its gradients."""
@@ -51,29 +56,35 @@ def cross_entropy(logits: Tensor, positive: Tensor, negative: Tensor, smoothing:
     q gives 1 - smoothing to the positives, shared alike, and `smoothing` to all cells, shared alike.
     """
     cells = positive | negative
-    logs = filled(logits, cells).log_softmax(dim=1)
-    share = (1 - smoothing) * _shared(positive, logits) + smoothing * _shared(cells, logits)
-    return mean_where(-(share * logs.where(cells, 0.0)).sum(dim=1), judged_rows(positive, negative))
-
-
-def _shared(cells: Tensor, like: Tensor) -> Tensor:
-    """1 shared alike by the cells of each row."""
-    marks = cells.to(like.dtype)  # a bool divided would be float32
-    return marks / marks.sum(dim=1, keepdim=True).clamp(min=1)
+    logs = filled(logits, cells).log_softmax(dim=1).where(cells, 0.0)
+    right, every = (c.sum(dim=1, keepdim=True).clamp(min=1).to(logits.dtype) for c in (positive, cells))
+    smooth = smoothing / every
+    share = ((1 - smoothing) / right + smooth).where(positive, smooth)
+    return mean_where(-(share * logs).sum(dim=1), judged_rows(positive, negative))
 
 
 def positives_of(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, m) -> the positives' scores pushed to the left (n, p), p the most of any row, and which places hold one.
+    """(n, m) -> the positives' scores pushed to the left (n, p), p the most of any row, and which places hold one."""
+    import torch
+
+    counts = positive.sum(dim=1)
+    there = torch.arange(max(1, int(counts.max())), device=scores.device) < counts[:, None]
+    order = torch.zeros_like(there, dtype=torch.long)
+    order[there] = positive.nonzero()[:, 1]  # both row by row
+    return scores.gather(1, order), there
+
+
+def positives_against_all(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, for each to be judged against all columns of its row.
 
     Raises InputError (code ``loss/size``) where n * p * m, the triplets to be judged, would not fit.
     """
-    n, m = scores.shape
-    p = max(1, int(positive.sum(dim=1).max()))
+    near, there = positives_of(scores, positive)
+    (n, p), m = near.shape, scores.shape[1]
     if n * p * m > MOST_CELLS:
         raise InputError(
             f"{n} anchors x {p} positives x {m} columns is too much to judge at once",
             code="loss/size",
             hint="mine (hardest, semi_hard, distance_weighted), or take a smaller batch or memory",
         )
-    order = positive.to(scores.dtype).topk(p, dim=1).indices
-    return scores.gather(1, order), positive.gather(1, order)
+    return near, there

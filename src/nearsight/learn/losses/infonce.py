@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearsight.learn.losses import Loss
-from nearsight.learn.losses._pieces import log_sum_exp, mean_where
+from nearsight.learn.losses._pieces import log_sum_exp, logits_of, mean_where, positives_of
 from nearsight.learn.matrix import require
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class InfoNCE(Loss):
     temperature: float = 0.07
 
     def judge(self, scores: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        logits = scores / self.temperature
-        others = log_sum_exp(logits, negative)[:, None]
-        values = logits.logaddexp(others) - logits
-        return mean_where(values, positive & negative.any(dim=1, keepdim=True))
+        logits = logits_of(scores, self.temperature)
+        near, there = positives_of(logits, positive)
+        values = near.logaddexp(log_sum_exp(logits, negative)[:, None]) - near
+        return mean_where(values, there & negative.any(dim=1, keepdim=True))
 
 
 def build(*, temperature: float = 0.07) -> Loss:

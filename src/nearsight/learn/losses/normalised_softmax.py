@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from nearsight.learn.losses import Loss
-from nearsight.learn.losses._pieces import cross_entropy
+from nearsight.learn.losses._pieces import cross_entropy, logits_of
 from nearsight.learn.matrix import require
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class NormalisedSoftmax(Loss):
     smoothing: float = 0.0
 
     def judge(self, scores: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return cross_entropy(scores / self.temperature, positive, negative, self.smoothing)
+        return cross_entropy(logits_of(scores, self.temperature), positive, negative, self.smoothing)
 
 
 def build(*, temperature: float = 0.05, smoothing: float = 0.0) -> Loss:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearsight.learn.losses import Loss
-from nearsight.learn.losses._pieces import judged_rows, mean_where, positives_of
+from nearsight.learn.losses._pieces import judged_rows, mean_where, positives_against_all
 from nearsight.learn.matrix import require
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class SmoothAP(Loss):
     temperature: float = 0.01
 
     def judge(self, scores: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        of, there = positives_of(scores, positive)
+        of, there = positives_against_all(scores, positive)
         above = ((scores[:, None, :] - of[:, :, None]) / self.temperature).sigmoid()
         # Each sum holds the positive against itself, which is 1/2 and does not count.
         among = 0.5 + (above * positive[:, None, :]).sum(dim=2)

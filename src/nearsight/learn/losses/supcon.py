@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nearsight.learn.losses import Loss
-from nearsight.learn.losses._pieces import cross_entropy
+from nearsight.learn.losses._pieces import cross_entropy, logits_of
 from nearsight.learn.matrix import require
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class SupCon(Loss):
     temperature: float = 0.1
 
     def judge(self, scores: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return cross_entropy(scores / self.temperature, positive, negative)
+        return cross_entropy(logits_of(scores, self.temperature), positive, negative)
 
 
 def build(*, temperature: float = 0.1) -> Loss:

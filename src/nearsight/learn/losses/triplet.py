@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from nearsight.learn.losses import Loss
-from nearsight.learn.losses._pieces import mean_where, positives_of
+from nearsight.learn.losses._pieces import positives_against_all
 from nearsight.learn.matrix import Similarity, distance, require, require_distance, squared_distance
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ class Triplet(Loss):
         from torch.nn.functional import softplus
 
         d = (squared_distance if self.squared else distance)(scores, self.similarity)
-        near, there = positives_of(d, positive)
-        gap = near[:, :, None] - d[:, None, :] + self.margin
+        near, there = positives_against_all(d, positive)
+        # an infinite gap below 0 has neither loss nor gradient: no mask of all triplets is needed
+        far = d.masked_fill(~negative, float("inf"))
+        gap = (near + self.margin).masked_fill(~there, -float("inf"))[:, :, None] - far[:, None, :]
         values = softplus(gap) if self.soft else gap.clamp(min=0)
-        triplets = there[:, :, None] & negative[:, None, :]
-        return mean_where(values, triplets & (values > 0) if self.average == "active" else triplets)
+        counts = values > 0 if self.average == "active" else there.sum(dim=1) * negative.sum(dim=1)
+        return values.sum() / counts.sum().clamp(min=1)
 
 
 def build(

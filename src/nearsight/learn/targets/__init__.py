@@ -27,7 +27,7 @@ TARGETS = Catalogue("nearsight.learn.targets", "target")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """What n anchors are scored against: m columns."""
+    """What n anchors are scored against: m columns. Masks and all else are about these n x m cells alone."""
 
     vectors: Tensor
     """(m, d); or (m * centres, d), the centres of a column side by side; or (n, m, d), each anchor's own columns."""
@@ -41,19 +41,36 @@ class Columns:
     """A column's score is that of its best centre."""
     scale: Tensor | None = None
     """() that scores are multiplied with, before the bias."""
-    stride: int = 1
-    """Of the given vectors every so manieth is an anchor, from the first on."""
+    rows: Tensor | None = None
+    """(n,) int, which of the given vectors are the anchors; None: all, in their order."""
+    both: bool = False
+    """The columns are anchors too, and the anchors their columns: the same scores, turned."""
 
     def matrix(self, anchors: Tensor, kind: Similarity) -> Matrix:
-        """The given vectors scored, as far as they are anchors: what a miner mines and a loss judges."""
-        scores = similarity(kind, anchors[:: self.stride], self.vectors)
+        """The given vectors scored, as far as they are anchors: what a miner mines and a loss judges.
+
+        (n, m) cells; with `both` the m columns stand below the n anchors as rows of their own, n + m rows of max(n, m)
+        cells, the shorter ones filled up with cells in neither mask.
+        """
+        scores = similarity(kind, anchors if self.rows is None else anchors[self.rows], self.vectors)
         if self.centres > 1:
             scores = scores.unflatten(1, (-1, self.centres)).amax(dim=2)
         if self.scale is not None:
             scores = scores * self.scale
         if self.bias is not None:
             scores = scores + self.bias
-        return Matrix(scores, self.positive, self.negative)
+        cells = scores, self.positive, self.negative
+        return Matrix(*(map(_and_turned, cells) if self.both else cells))
+
+
+def _and_turned(cells: Tensor) -> Tensor:
+    """(n, m) -> (n + m, max(n, m)), filled up with 0."""
+    import torch
+
+    width = max(cells.shape)
+    both = cells, cells.mT
+    # pad copies what is wide enough, too
+    return torch.cat([x if x.shape[1] == width else torch.nn.functional.pad(x, (0, width - x.shape[1])) for x in both])
 
 
 class Target(ABC):
@@ -64,6 +81,8 @@ class Target(ABC):
     In ``module.eval()`` a call changes nothing."""
     by_prefix: ClassVar[bool] = False
     """Whether it takes the beginnings of the vectors as well, call by call: it keeps nothing of their length."""
+    by_column: bool = True
+    """Whether a column of its matrix is one vector's, as losses over columns need it: not with `Columns.both`."""
 
     @abstractmethod
     def __call__(self, anchors: Tensor, labels: Tensor, items: Tensor | None = None) -> Columns:

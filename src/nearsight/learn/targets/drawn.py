@@ -26,6 +26,8 @@ class Drawn(Target):
         self.module, self.size = nothing(), size
 
     def __call__(self, anchors: Tensor, labels: Tensor, items: Tensor | None = None) -> Columns:
+        import torch
+
         require_labels(anchors, labels, items)
         if len(labels) % self.size:
             raise InputError(
@@ -39,7 +41,8 @@ class Drawn(Target):
         if items is not None:
             item = items.unflatten(0, (-1, self.size))
             others = item[:, :1] != item[:, 1:]
-        return Columns(groups[:, 1:], same & others, ~same & others, stride=self.size)
+        first = torch.arange(0, len(labels), self.size, device=labels.device)
+        return Columns(groups[:, 1:], same & others, ~same & others, rows=first)
 
 
 def build(*, classes: int, dim: int, seed: int, size: int = 2) -> Target:
