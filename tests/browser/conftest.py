@@ -114,7 +114,8 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(scenes: list[Item], tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
-    """`scenes` with words; `few`, `spare` and `copies` are changed by tests, and have no words."""
+    """`scenes` with words; `few` and `spare` without: tests label in the first, add to and
+    delete from the second; `copies` has some twice."""
     folder = tmp_path_factory.mktemp("site")
     made = [collected(folder / "scenes.ns", two_towers(), scenes)]
     made += [collected(folder / f"{name}.ns", create("colour"), scenes[:FEW]) for name in ("few", "spare")]

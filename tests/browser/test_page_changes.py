@@ -75,7 +75,7 @@ def test_thumbs_are_kept_for_training(browse: Browse) -> None:
 
 
 def test_pictures_are_added_and_what_cannot_be_is_named(browse: Browse, tmp_path: Path) -> None:
-    page = browse("?in=few")
+    page = browse("?in=spare")
     before = len(keys(page))
     (tmp_path / "notes.jpg").write_text("no picture at all")
     page.get_by_role("button", name="Add pictures").click()
@@ -97,7 +97,7 @@ def test_pictures_are_added_and_what_cannot_be_is_named(browse: Browse, tmp_path
 
 
 def test_a_drop_on_add_adds(browse: Browse, tmp_path: Path) -> None:
-    page = browse("?in=few")
+    page = browse("?in=spare")
     settled(page)
     file = striped(tmp_path / "dropped.jpg", 21)
     hand_over(page, "#results", "dragenter", file)

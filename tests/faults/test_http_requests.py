@@ -205,6 +205,14 @@ def test_forms_that_are_broken_or_too_much(served: Served, body: bytes) -> None:
             assert answer.json()["skipped"]
 
 
+def test_a_form_that_breaks_off_is_not_half_understood(served: Served) -> None:
+    whole = _part("request", b'{"query": "red", "k": 1}')
+    assert served.ask("POST", "/search", content=whole + END, headers=FORM).status_code == 200
+    for broken in (whole, whole + b"--frontier", whole[:-2] + b"\r\n--frontier\r\nContent-Disposition: form-data"):
+        answer = served.ask("POST", "/search", content=broken, headers=FORM)
+        assert (answer.status_code, code(answer)) == (400, "request/form")
+
+
 @pytest.mark.parametrize(
     "kind",
     ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=",
@@ -448,6 +456,7 @@ def test_a_full_desk_refuses_before_it_reads(shop: Path) -> None:
 
             answer = await small.asked("POST", "/search", content=body(), headers=JSON)
             assert (answer.status_code, code(answer)) == (503, "server/busy")
+            assert not read
             assert (await small.asked("GET", "/items/1")).status_code == 200
             held.set()
             await holding

@@ -105,6 +105,10 @@ def test_a_picture_that_is_gone_is_not_found(mine: Served, tmp_path: Path) -> No
     for what in ("thumbnail", "picture"):
         answer = mine.get(f"/items/{key}/{what}")
         assert (answer.status_code, code(answer)) == (404, "item/no-picture")
+    region = mine.search(examples=[{"key": key, "box": [0, 0, 5, 5]}])
+    assert (region.status_code, code(region)) == (400, "picture/vanished")
+    assert "the file is not there" in region.json()["detail"]
+    assert str(tmp_path) not in region.text
     assert [f.code for f in check(tmp_path / "mine.ns") if hasattr(f, "code")] == ["upload"]
 
 

@@ -12,7 +12,9 @@ from fake_words import two_towers
 from nearsight.core.arrays import Vectors, unit
 from nearsight.core.errors import GrammarError, InputError, QueryError, ReadOnly
 from nearsight.core.events import Done, Step
+from nearsight.core.items import Item
 from nearsight.encode import EncoderSpec
+from nearsight.measure.intervals import Interval
 from nearsight.search.calibration import fit
 from nearsight.search.calibration.relation import ByCaptions, ByLabels
 from nearsight.search.calibration.scale import NAME, Bars, Calibration, Level, Scale
@@ -148,6 +150,34 @@ def test_statistics_alone_say_where_they_cannot_tell(kinds: Collection) -> None:
     assert "chance would in 10%" in found.likely.why
 
 
+def test_what_was_not_searched_counts_in_the_best_score() -> None:
+    """With two labels half of the items are searched; chance is the best of all."""
+    rng = np.random.default_rng(4)
+    vectors = unit(rng.normal(size=(2000, 64)))
+    items = [Item(key, Path(f"{key}"), "ab"[key % 2]) for key in range(2000)]
+    own = np.arange(2000)
+    work = fit._look("pictures", vectors, own, vectors, ByLabels(items, items))
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            seen = end.value
+            break
+    wanted = np.median((unit(rng.normal(size=(2000, 64))) @ vectors.T).max(axis=1))
+    half = np.median((unit(rng.normal(size=(2000, 64))) @ vectors[::2].T).max(axis=1))
+    assert wanted - half > 0.015
+    assert np.median(seen.null) == pytest.approx(wanted, abs=0.008)
+
+
+def test_a_threshold_must_be_worth_something() -> None:
+    good, bad = Interval(0.95, 0.93, 0.97), Interval(0.95, 0.85, 0.99)
+    often, seldom = Interval(0.03, 0.021, 0.04), Interval(0.03, 0.019, 0.04)
+    assert fit._doubt(0.7, 0.01, 0.9, often, good) == ""
+    assert fit._doubt(0.7, 0.01, 0.9, often, None) == ""
+    assert fit._doubt(0.7, 0.01, 0.9, often, bad) == "of the answers from 0.700 up only 95% are related"
+    assert "reaches 0.700 in 3% of searches" in fit._doubt(0.7, 0.01, 0.9, seldom, good)
+
+
 def test_it_is_kept_said_and_the_same_again(kinds: Collection, tmp_path: Path) -> None:
     assert kinds.calibration is None
     assert kinds.search(1, 3)[0].verdict is None
@@ -155,8 +185,11 @@ def test_it_is_kept_said_and_the_same_again(kinds: Collection, tmp_path: Path) -
     content = (kinds.folder / NAME).read_bytes()
     assert run(kinds) == found
     assert (kinds.folder / NAME).read_bytes() == content
-    assert run(kinds, seed=1).pictures != found.pictures
+    other = run(kinds, seed=1)
+    assert other.pictures != found.pictures
+    assert kinds.calibration == other
     run(kinds)
+    assert kinds.calibration == found
     with Collection.open(kinds.folder, read_only=True) as reader:
         assert reader.calibration == found
         assert reader.search(1, 3)[0].verdict == "sure"
@@ -282,7 +315,7 @@ def test_labels_and_captions_say_what_is_related(kinds: Collection) -> None:
     items = list(kinds.items([1, 2, 61]))
     assert ByLabels(items, items)(slice(0, 2)).tolist() == [[1, 1, -1], [1, 1, -1]]
     texts = [["a dog in snow", "the dog runs"], ["a dog on a beach"], ["a red car"], ["a blue sky"], ["a red sky"], []]
-    signs = ByCaptions([["a dog"], ["a"], ["a zebra"]], texts * 10, np.array([1, 2, 3]))(slice(0, 3))
+    signs = ByCaptions([["a dog"], ["a"], ["zebra"]], texts * 10, np.array([1, 2, 3]))(slice(0, 3))
     assert signs[0].tolist() == [1, 1, -1, -1, -1, 0] * 10
     assert signs[1].nonzero()[0].tolist() == [2]  # a word that all have but those without captions says nothing
     assert signs[2].nonzero()[0].tolist() == [3]
