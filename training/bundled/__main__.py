@@ -14,7 +14,6 @@ from pathlib import Path
 from nearsight.core import settings
 from nearsight.core.errors import DatasetError, NearsightError, NotACollection
 from nearsight.core.events import Skipped
-from nearsight.encode import Encoder
 from nearsight.encode.images.bundled import FOLDER
 from nearsight.encode.trainable import seeded
 from nearsight.learn.devices import keep_freed_memory
@@ -93,7 +92,8 @@ def image(given: argparse.Namespace, found: Gathered, pictures: Stored) -> None:
         if taught.seen - last >= given.judge:
             last = taught.seen
             judged(judge, course)
-    judged(judge, course)
+    if last != course.seen:
+        judged(judge, course)
 
 
 def packaged(given: argparse.Namespace, found: Gathered, judge: Judge, course: Course) -> None:
@@ -101,7 +101,7 @@ def packaged(given: argparse.Namespace, found: Gathered, judge: Judge, course: C
     tower = image_tower(course.pupil.trained(), given.size)
     say(f"folded, shares of the teacher's P@1 and mAP: {figures(judge.shares(tower.module, tower.preprocess))}")
     root = Path(os.environ["NEARSIGHT_DATA"])
-    encoder = words(tower, found.teaching, root, given.out / "words" / Encoder(tower).spec.fingerprint[:16], say)
+    encoder = words(tower, found.teaching, root, given.out / "words", say)
     whole = encoder.tower
     say(f"whitened, shares of the teacher's P@1 and mAP: {figures(judge.shares(whole.module, whole.preprocess))}")
     also = {path.name: path.read_bytes() for path in (given.recipe, HERE / "texts.toml", HERE / "words.toml")}

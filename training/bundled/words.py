@@ -6,6 +6,7 @@ The image tower stays as it is, and so does the space: pictures find pictures as
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from nearsight.learn.from_ngrams import Bags, NoPictures, ngram_network, text_to
 from nearsight.learn.from_pairs import TEXT, FromPairs, Pooled
 from nearsight.learn.history import Epoch
 from nearsight.learn.recipe import PairRecipe
+from nearsight.measure.crossmodal import BothWays
+from nearsight.measure.evaluate import Measures
 from nearsight.study.features import picture_features
 from training.bundled.package import rounded
 
@@ -66,8 +69,11 @@ def spoken(root: Path) -> Spoken:
 def words(
     tower: TorchTower, teaching: list[tuple[str, Path]], root: Path, out: Path, say: Callable[[str], None]
 ) -> Encoder:
-    """Both towers in one space: `tower`, whitened, and the texts that were taught beside it; kept in `out`."""
+    """Both towers in one space: `tower`, whitened, and the texts that were taught beside it; kept in `out`, each
+    training under what it is of."""
     alone, beside = (settings.read((HERE / name).read_text(), PairRecipe) for name in ("texts.toml", "words.toml"))
+    marks = [hashlib.sha256(settings.write(recipe).encode()).hexdigest()[:12] for recipe in (alone, beside)]
+    fingerprint = Encoder(tower).spec.fingerprint[:12]
     flickr = load("karpathy/flickr8k", root)
     splits = {name: captioned(flickr, name) for name in ("train", "val")}
     others = [path for name, path in teaching if not name.startswith("flickr8k/")]
@@ -75,16 +81,17 @@ def words(
     seen = {name: _features(relation.pictures, tower, out, say) for name, relation in splits.items()}
     more = _features([Item(int(at), others[at], None) for at in np.sort(chosen)], tower, out, say)
     white = pca(np.concatenate([seen["train"], more]), beside.dim)
+    white = white._replace(projection=white.projection / np.abs(white.projection).max())  # within float16's range
     whole = compose(tower, rounded(white.head()), white.address, keep_weights=False)
     known = TEXTS.build(beside.text.words)
     told = spoken(root)
     say(f"{len(told.texts)} captions of {told.of[-1] + 1} pictures")
     texts = FromPairs(NoPictures(beside.dim), Bags.of(told.texts, known), told.of)
-    learned = _fitted(ngram_network(alone, beside.dim, known), alone, texts, None, out / "texts", say)
+    learned = _fitted(ngram_network(alone, beside.dim, known), alone, texts, None, out / f"texts-{marks[0]}", say)
     network = ngram_network(beside, beside.dim, known)
     network.head[TEXT].load_state_dict(learned.head[TEXT].state_dict())
     source, held = (_beside(splits[name], white(seen[name]), known) for name in ("train", "val"))
-    network = _fitted(network, beside, source, held, out / "pairs", say)
+    network = _fitted(network, beside, source, held, out / f"pairs-{fingerprint}-{marks[0]}-{marks[1]}", say)
     rounded(network.head[TEXT].head)
     encoder = Encoder(whole, text_tower(beside, network, known))
     found = held.both_ways(np.concatenate([white(seen["val"]), encoder.encode_texts(splits["val"].texts)]))
@@ -123,9 +130,9 @@ def _run(work: Generator[Any, None, Any], say: Callable[[str], None]) -> Any:
             continue
 
 
-def _told(found: Any) -> str:
-    ways = (("image to text", found.to_texts), ("text to image", found.to_images))
-    rows = [
-        f"{way} " + " ".join(f"{row.label} {100 * row.interval.value:.1f}" for row in one.rows) for way, one in ways
-    ]
-    return "; ".join([*rows, f"rSum {found.rsum.value:.1f}"])
+def _told(found: BothWays) -> str:
+    def row(way: str, one: Measures) -> str:
+        return f"{way} " + " ".join(f"{r.metric.label} {100 * r.interval.value:.1f}" for r in one.rows)
+
+    ways = row("image to text", found.to_texts), row("text to image", found.to_images)
+    return "; ".join([*ways, f"rSum {found.rsum.value:.1f}"])
