@@ -27,7 +27,7 @@ SAMPLES: dict[str, list[str]] = {
         f"bovw/{variant}?words=24&pictures=12&side=128&features=150"
         for variant in ("sift", "dense", "orb", "akaze", "kaze", "surf")
     ],
-    "compact": ["compact?size=64&seed=2", "compact?size=32&norm=false"],
+    "compact": ["compact?size=64&seed=2", "compact?size=32&seed=3"],
     "clip": ["clip/$NEARSIGHT_TINY/clip?pretrained=false&seed=1"],
     "faster_rcnn": ["faster_rcnn/resnet50_fpn?pretrained=false&boxes=4&threshold=0&size=32&seed=2"],
     "open_clip": ["open_clip/nearsight-tiny?pretrained=false&seed=1"],

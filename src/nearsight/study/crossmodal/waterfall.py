@@ -61,7 +61,8 @@ def changes(ours: PairRecipe) -> tuple[Change, ...]:
             "AdamW, cosine, best epoch",
             (f"loop.optimiser={loop.optimiser}", f"loop.lr={loop.lr}", f"loop.weight_decay={loop.weight_decay}",
              f"loop.schedule={loop.schedule}", f"loop.warmup={loop.warmup}", f"loop.batch={loop.batch}",
-             f"loop.epochs={loop.epochs}", f"loop.select={loop.select}", "loop.measure=rsum"),
+             f"loop.epochs={loop.epochs}", f"loop.select={loop.select}", "loop.measure=rsum",
+             f"loop.measure_every={loop.measure_every}"),
         ),
         Change(
             "square roots of features, dropped inputs",
