@@ -190,7 +190,7 @@ def test_scrolling_goes_on_to_the_end(browse: Browse) -> None:
 
 
 def test_near_duplicates_fold(browse: Browse) -> None:
-    page = browse("?in=copies&q=1~key~1")
+    page = browse("?in=copies&q=1~key~2")
     everything = keys(page)
     page.get_by_role("switch", name="Fold near-duplicates").click()
     expect(page.locator(".tile .copies").first).to_have_text("+1")
