@@ -114,12 +114,13 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(scenes: list[Item], tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
-    """`scenes` with words; `few` and `spare` without: tests label in the first, add to and
-    delete from the second; `copies` has some twice."""
+    """`scenes` with words. Without: `few`, which tests label; `spare`, which they add to and delete from; `copies`, in
+    which some are twice; `twice`, the same to be cleared up."""
     folder = tmp_path_factory.mktemp("site")
     made = [collected(folder / "scenes.ns", two_towers(), scenes)]
     made += [collected(folder / f"{name}.ns", create("colour"), scenes[:FEW]) for name in ("few", "spare")]
-    made.append(collected(folder / "copies.ns", create("colour"), [*scenes[:6], *twins(folder, scenes[:2])]))
+    twice = [*scenes[:6], *twins(folder, scenes[:2])]
+    made += [collected(folder / f"{name}.ns", create("colour"), twice) for name in ("copies", "twice")]
     with Collection.open(folder / "spare.ns") as spare:
         spare.annotate(1, label=SCRIPT, captions=[SCRIPT])
     running = Site(*made)

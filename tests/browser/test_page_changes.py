@@ -123,7 +123,7 @@ def test_a_collection_that_is_read_only_offers_no_changes(browse: Browse) -> Non
 
 
 def test_duplicates_are_groups_of_which_one_is_kept(browse: Browse) -> None:
-    page = browse("?in=copies")
+    page = browse("?in=twice")
     before = keys(page)
     page.get_by_role("button", name="Near-duplicates").click()
     groups = page.get_by_role("article")
