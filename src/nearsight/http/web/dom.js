@@ -90,14 +90,20 @@ export function redraw(place, ...nodes) {
   if (at >= 0) (stops()[at] ?? stops().at(-1))?.focus();
 }
 
-/**
- * A modal dialog: Esc closes it, Tab stays in it (both are the browser's own), the focus goes back to where it was.
- * `closed` is told once.
- */
+/** A modal dialog: Esc closes it, Tab stays in it, the focus goes back to where it was. `closed` is told once. */
 export function modal({ label, kind = "", closed = () => {} }, ...children) {
   const before = document.activeElement;
   const node = el("dialog", { class: `modal ${kind}`, "aria-label": label }, ...children);
-  node.addEventListener("keydown", (event) => event.stopPropagation());
+  node.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key !== "Tab") return;
+    const stops = [...node.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
+    const [first, last] = [stops[0], stops.at(-1)];
+    if (event.shiftKey ? document.activeElement === first : document.activeElement === last) {
+      event.preventDefault();
+      (event.shiftKey ? last : first).focus();
+    }
+  });
   node.addEventListener("click", (event) => {
     if (event.target === node && kind !== "viewer") node.close();
   });
