@@ -61,9 +61,11 @@ def test_everything_goes_by_keyboard(browse: Browse) -> None:
     page.keyboard.press("c")
     expect(page.get_by_role("dialog", name="Compare two pictures")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)  # the focus goes back when it is gone, not with the key
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog").get_by_text(f"@{order[2]}", exact=True)).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert focused(page) == order[2]
     with searching(page) as answer:
         page.keyboard.press("s")
