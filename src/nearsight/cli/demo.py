@@ -24,7 +24,7 @@ EXAMPLES = """nearsight demo
 nearsight demo --folder /tmp/scenes --n 80
 nearsight demo --serve"""
 
-ENCODERS = ("colour", "hog", "bovw?words=300")
+ENCODERS = ("bundled", "colour", "hog", "bovw?words=300")
 ENGINES = ("exact", "faiss/Flat", "faiss/HNSW32", "faiss/SQ8")
 METRICS = ("average_precision", "precision@1", "precision@5")
 
