@@ -113,5 +113,6 @@ def _ahead(work: Callable[[NDArray[Any]], Scores], chunks: Iterable[Chunk]) -> I
 
 def _largest(queries: Vectors) -> NDArray[np.float32]:
     """(q, 1) a power of 2 near the largest number of each query, so that float16 holds it and scaling is exact."""
-    largest = np.abs(queries).max(axis=1, keepdims=True)
-    return np.exp2(np.ceil(np.log2(np.maximum(largest, np.finfo(np.float32).tiny)))).astype(np.float32)
+    largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    found: NDArray[np.float32] = np.exp2(np.ceil(np.log2(largest)))
+    return found

@@ -19,8 +19,8 @@ import numpy as np
 
 from nearsight.core.arrays import NO_KEY, Scores, Vectors
 from nearsight.search.engines._blocks import Blocks
-from nearsight.search.engines._kernels import Chunk, keep_best, nothing, widened
 from nearsight.search.engines._faiss_index import FaissIndex, Plan
+from nearsight.search.engines._kernels import Chunk, keep_best, nothing, widened
 from nearsight.search.engines._keys import Positions
 
 faiss: Any = _faiss  # the stubs it ships know a part of it only
