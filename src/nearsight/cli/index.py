@@ -194,8 +194,8 @@ def make(
     """A new collection for a folder. An encoder that learns does so from a sample of it, and that is remembered."""
     from nearsight.encode import create
     from nearsight.search.collection import Collection
+    from nearsight.search.store.takeover import LEARNED
     from nearsight.search.sync import sample
-    from nearsight.study.collection import LEARNED
 
     made = create(encoder or ENCODER)
     learns = not made.tower.fitted

@@ -54,7 +54,7 @@ class Room:
     def warm(self) -> None:
         """Load what the first search needs: the encoder, the vectors' checksums, the engine."""
         try:
-            if (self.folder / "encoder").is_dir():
+            if (self.reader.store.folder / "encoder").is_dir():
                 self.eyes.picture(Image.new("RGB", (64, 64), "grey"))
                 if "text" in self.reader.modalities:
                     with suppress(NearsightError):  # a word that it does not know

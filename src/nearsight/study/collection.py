@@ -15,12 +15,10 @@ from nearsight.encode.encoder import EncoderSpec
 from nearsight.measure.intervals import SAMPLES
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Engine
+from nearsight.search.store.takeover import LEARNED
 from nearsight.study.pictures import Encodings
 from nearsight.study.report import Report
 from nearsight.study.run import EXACT, METRIC_ADDRESSES, judging
-
-LEARNED = "learned"
-"""Under this name a collection remembers (`Collection.remember`) what its encoder learned from its own pictures."""
 
 
 def run_collection(

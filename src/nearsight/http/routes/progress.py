@@ -23,7 +23,7 @@ async def progress(request: Request, collection: Name = None) -> Response:
     room = house.room(collection)
 
     def work() -> Response:
-        found = running(room.folder)
+        found = running(room.reader.store.folder)
         return answers.answer({"jobs": [_job(found)] if found else []})
 
     return await house.others.do(work)

@@ -1,0 +1,36 @@
+"""Work looked into ahead by threads, in its order, a bounded number and weight of it at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar
+
+J = TypeVar("J")
+L = TypeVar("L")
+_FLIGHT_BYTES = 256 << 20
+"""File bytes between reading and encoding, so that huge pictures do not fill the memory."""
+
+
+def ahead(
+    jobs: Iterable[J], look: Callable[[J], L], *, workers: int, most: int, weigh: Callable[[J], int]
+) -> Generator[L, None, None]:
+    """`look` of each job, called in `workers` threads, at most `most` jobs (and so many bytes, which `weigh` tells)
+    before the caller takes them. What a look raises is raised here. Closed early, what was begun is finished."""
+    flight: deque[tuple[Future[L], int]] = deque()
+    flying = 0
+    with ExitStack() as stack:
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="nearsight-decode")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        for job in jobs:
+            while flight and (len(flight) >= most or flying > _FLIGHT_BYTES):
+                future, weight = flight.popleft()
+                flying -= weight
+                yield future.result()
+            weight = weigh(job)
+            flight.append((pool.submit(look, job), weight))
+            flying += weight
+        while flight:
+            yield flight.popleft()[0].result()
