@@ -228,15 +228,15 @@ def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype |
 
 def _require_same(kept: Collection, encoder: str) -> None:
     from nearsight.encode import create
+    from nearsight.search.migration import made_by
 
-    made_by = kept.store.manifest["encoder"]
     given = create(encoder)
-    # what learns from pictures has no fingerprint before: the same address means the one that learned
-    same = given.spec.fingerprint == kept.fingerprint if given.tower.fitted else given.tower.address == made_by
-    if not same:
+    if not made_by(given, kept.store.manifest):
+        place = render.shown(kept.folder)
         raise EncoderMismatch(
-            f"{kept.folder} was made by {made_by}; {given.tower.address} gives other vectors",
-            hint="leave --encoder out, or index into a new collection: --collection PATH",
+            f"{place} was made by {kept.store.manifest['encoder']}; {given.tower.address} gives other vectors",
+            hint=f"to change its encoder: nearsight migrate {place} --encoder {encoder}; to keep it, leave --encoder "
+            "out; or index into a new collection: --collection PATH",
         )
 
 
