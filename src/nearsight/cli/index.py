@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from nearsight.cli import places, render
+from nearsight.cli.ladder import remember_speed
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
@@ -177,6 +178,7 @@ def run(
             if report is not None:
                 _write_report(report, seen.skipped)
         _summary(seen, len(kept), as_json, where, folder.resolve())
+        remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
             given = "PICTURE|WORDS" if "text" in kept.modalities else "PICTURE"

@@ -11,6 +11,7 @@ import typer
 
 from nearsight.cli import answers, places, render
 from nearsight.cli.index import skipped_table
+from nearsight.cli.ladder import remember_speed
 from nearsight.core.errors import InputError, StoreError
 from nearsight.core.events import Done
 
@@ -168,6 +169,7 @@ def _encode(migration: Migration) -> Done:
     pace = f", {done.counts['encoded'] / done.seconds:,.0f} a second" if done.seconds > 0.5 else ""
     took = f"{render.duration(done.seconds)}{pace}"
     render.note(f"{done.counts['items']:,} pictures: {done.counts['encoded']:,} encoded now ({took})")
+    remember_speed(migration.new.store.manifest["encoder"], done.counts["encoded"], done.seconds)
     for text in skipped_table(list(migration.missing.values())):
         render.note(text)
     return done
