@@ -62,6 +62,7 @@ def test_json_says_all_of_it(run: Run, pictures: Path) -> None:
     assert told["skipped"][0]["code"] == "picture/vanished"
     assert told["compared"]["items"] == TOTAL - 1
     assert {row["label"] for row in told["compared"]["measures"]["new"]} == {"P@1", "mAP"}
+    assert told["compared"]["changes"]["mAP"]["low"] <= 0 <= told["compared"]["changes"]["mAP"]["high"]
     assert 0 <= told["compared"]["overlap"]["low"] <= told["compared"]["overlap"]["value"] <= 1
     refused = run("migrate", pictures, "--switch")
     assert (refused.code, "[migrate/missing]" in refused.err) == (1, True)

@@ -198,6 +198,10 @@ def _print(found: Compared, old: str, new: str) -> None:
     render.out(f"old: {old}, new: {new}; {found.queries:,} queries among {found.items:,} pictures")
     for line in render.table(rows):
         render.out(line)
+    for change in found.changes:
+        span = change.difference
+        doubt = "" if change.clear else ", which could be chance"
+        render.out(f"{change.label}: {span.value:+.3f} ({span.low:+.3f} .. {span.high:+.3f}){doubt}")
 
 
 def _interval(row: Any) -> str:
@@ -221,6 +225,7 @@ def _facts(migration: Migration, done: Done, found: Compared | None) -> dict[str
             "items": found.items,
             "overlap": {**asdict(found.overlap), "floor": found.floor},
             "measures": {name: [asdict(row) for row in report.measures] for name, report in reports.items() if report},
+            "changes": {one.label: asdict(one.difference) for one in found.changes},
             "most": [asdict(one) for one in found.most],
         }
     return body

@@ -14,7 +14,8 @@ from nearsight.core.events import Event, Step
 from nearsight.measure.intervals import SAMPLES, Interval, bootstrap
 from nearsight.search.collection import Collection
 from nearsight.study.collection import run_collection
-from nearsight.study.report import Report
+from nearsight.study.report import Change, Report
+from nearsight.study.report import compare as compare_reports
 
 K = 10
 METRICS = ("precision@1", "average_precision")
@@ -39,6 +40,7 @@ class Compared:
     queries   a sample of the items that both have; `items` of them
     most      the queries that differ most, worst first
     old, new  by the labels, where there are such: reports over the same queries and items
+    changes   new - old, measure by measure, with intervals over the same queries
     """
 
     overlap: Interval
@@ -48,6 +50,7 @@ class Compared:
     most: tuple[Difference, ...]
     old: Report | None = None
     new: Report | None = None
+    changes: tuple[Change, ...] = ()
 
 
 def compare(
@@ -55,11 +58,13 @@ def compare(
 ) -> Generator[Event, None, Compared]:
     """Hold the two against each other on the stored vectors: items search for their neighbours, themselves left out.
 
-    Only items that both have count, on both sides. Where at least two of them share a label, both are measured by
-    `run_collection` with `queries` queries. Raises DatasetError (code ``dataset/nothing-to-find``) for fewer than two
-    items, Damaged.
+    Only items that both have with one content count, on both sides. Where at least two of them share a label, both are
+    measured by `run_collection` with `queries` queries. Raises DatasetError (code ``dataset/nothing-to-find``) for
+    fewer than two items, Damaged.
     """
     both = np.intersect1d(old.keys(), new.keys(), assume_unique=True)
+    same = [a == b for a, b in zip(old.hashes(both), new.hashes(both), strict=True)]
+    both = both[np.array(same, dtype=np.bool_)]
     if len(both) < 2:
         raise DatasetError("two pictures at least can be compared", code="dataset/nothing-to-find", hint="encode more")
     chosen = np.sort(np.random.default_rng(seed).permutation(both)[:queries])
@@ -89,7 +94,7 @@ def _difference(key: int, first: tuple[tuple[int, float], ...], second: tuple[tu
 
 def _measured(
     old: Collection, new: Collection, both: Keys, queries: int, samples: int, seed: int
-) -> Generator[Event, None, tuple[Report, Report] | tuple[()]]:
+) -> Generator[Event, None, tuple[Report, Report, tuple[Change, ...]] | tuple[()]]:
     reports = []
     gallery = np.sort(np.random.default_rng(seed).permutation(both)[:_GALLERY])
     try:
@@ -98,4 +103,5 @@ def _measured(
             reports.append((yield from work))
     except DatasetError:  # nothing says what is right
         return ()
-    return reports[0], reports[1]
+    changes = compare_reports(*reports, varying=("encoder", "transductive"), samples=samples, seed=seed)
+    return reports[0], reports[1], tuple(changes)
