@@ -53,6 +53,18 @@ def test_there_and_back_and_forgotten(run: Run, pictures: Path, tmp_path: Path) 
     assert "[migrate/none]" in run("migrate", pictures, "--back").err
 
 
+def test_a_collection_whose_first_vectors_are_gone_is_found_from_within(
+    run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("index", pictures, "-e", OLD)
+    run("migrate", pictures, "-e", NEW, "--yes")
+    run("migrate", pictures, "--forget-old")
+    monkeypatch.chdir(pictures / ".nearsight")
+    assert json.loads(run("check", "--json").out or "{}") == {} or run("check").code == 0
+    assert len(hits(run("search", "--key", "3", "--json", "-k", "100"))) == TOTAL
+    assert run("index", pictures).code == 0
+
+
 def test_json_says_all_of_it(run: Run, pictures: Path) -> None:
     run("index", pictures, "-e", OLD)
     (pictures / "red" / "red_0.jpg").unlink()

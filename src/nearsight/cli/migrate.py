@@ -133,7 +133,7 @@ def run(
             facts = _facts(migration, done, compared)
         elif compared is not None:
             _print(compared, old, new)
-        switched = back or switch or _asked(migration, new, drop_missing)
+        switched = back or switch or (not as_json and _asked(migration, new, drop_missing))
         if switched:
             render.watch(migration.switch(drop_missing=drop_missing))
         if as_json:
@@ -160,7 +160,7 @@ def _encode(migration: Migration) -> Done:
         done = event if isinstance(event, Done) else done
 
     try:
-        render.watch(migration.encode(), see)
+        render.watch(render.generator(migration.encode()), see)
     except (render.Stopped, KeyboardInterrupt):
         raise render.Stopped(
             f"stopped; {len(migration.new):,} of {len(migration.old):,} pictures are encoded. "

@@ -92,6 +92,18 @@ def test_an_upload_that_was_encoded_before_the_switch_is_encoded_again(
     assert [f for f in check(tmp_path / "mine.ns") if isinstance(f, Finding) and not f.harmless] == []
 
 
+def test_its_progress_is_seen(mine: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nearsight.search.sync import progress
+
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    seen = []
+    with Migration(tmp_path / "mine.ns", create(NEW)) as migration:
+        for _ in migration.encode():
+            seen += mine.get("/progress").json()["jobs"]
+    assert [job for job in seen if job["stage"] == "encode"][-1]["done"] == 12
+    assert mine.get("/progress").json() == {"jobs": []}
+
+
 def test_the_old_vectors_can_be_forgotten_while_it_is_served(mine: Served, tmp_path: Path) -> None:
     with Migration(tmp_path / "mine.ns", create(NEW)) as migration:
         list(migration.encode())

@@ -35,6 +35,7 @@ from nearsight.search.store.lock import WriterLock
 from nearsight.search.store.store import Store
 from nearsight.search.store.takeover import LEARNED, take_over
 from nearsight.search.sync.options import DEFAULT_LIMITS
+from nearsight.search.sync.progress import noted
 
 _PATIENCE = 10.0
 """Seconds that a switch waits for a writer: a server lets go of the lock when nothing was changed for two."""
@@ -144,13 +145,16 @@ class Migration:
 
     # encoding
 
-    def encode(self) -> Generator[Event, None, None]:
+    def encode(self) -> Iterator[Event]:
         """Make every vector that is lacking, then the engine's index, captions and, where the collection is calibrated,
         the calibration.
 
         Yields Step, Encoded, a Skipped for each item in `missing`, and Done with counts: encoded, missing, items. What
         Encoded announced is committed; closed early, it commits what is encoded. Raises EncoderError, WriteFailed.
         """
+        return noted(self.new.store.folder, self._encode())
+
+    def _encode(self) -> Iterator[Event]:
         started, encoded = time.monotonic(), 0
         seen = -1
         while seen != (seen := self.old.store.snapshot().generation):  # whoever writes meanwhile is followed

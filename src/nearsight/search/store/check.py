@@ -93,6 +93,8 @@ def check(folder: Path) -> Iterator[Step | Finding]:
     yield from _foreign(home)
     if folder != home:
         yield from _foreign(folder)
+        with suppress(NearsightError):  # the manifest's damage was found above
+            yield from (_orphan(str(path.relative_to(home))) for path in generations.litter(home))
 
 
 def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:

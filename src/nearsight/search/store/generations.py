@@ -100,13 +100,18 @@ def forget(home: Path) -> Path | None:
     return gone
 
 
-def sweep(home: Path) -> None:
-    """Remove what no manifest tells of: the files of a first generation that was forgotten, and folders set aside."""
-    litter = list((home / FOLDER).glob(".*.old"))
+def litter(home: Path) -> list[Path]:
+    """What no manifest tells of: the files of a first generation that was forgotten, and folders set aside."""
+    found = list((home / FOLDER).glob(".*.old"))
     if current(home) != home and "fingerprint" not in facts(home):
-        litter += [home / name for name in _OF_THE_FIRST]
+        found += [home / name for name in _OF_THE_FIRST if (home / name).exists()]
+    return found
+
+
+def sweep(home: Path) -> None:
+    """Remove `litter`."""
     with disk.step("sweep"):
-        for path in litter:
+        for path in litter(home):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

@@ -54,18 +54,21 @@ class Store:
         """`lock`: the writer's lock where the caller has it already; the store releases it when closed.
         `generation`: that one, whichever of them answers."""
         self.home = generations.home_of(folder)
-        self.folder = generation or generations.current(folder)
         self.write = write
-        self._lock = lock or WriterLock(self.folder) if write else None
-        while write and lock is None and generation is None and generations.current(folder) != self.folder:
-            self._release()  # another one came to answer before the lock was ours
-            self.folder = generations.current(folder)
-            self._lock = WriterLock(self.folder)
-        try:
-            self._open()
-        except BaseException:
-            self._release()
-            raise
+        while True:
+            self.folder = generation or generations.current(folder)
+            self._lock = lock or WriterLock(self.folder) if write else None
+            try:
+                if generation is None and generations.current(folder) != self.folder:
+                    raise StoreError(f"{self.folder} answers no more", code="store/moved")
+                self._open()
+                return
+            except BaseException as error:
+                self._release()
+                moved = isinstance(error, StoreError) and generation is None
+                if not moved or generations.current(folder) == self.folder:
+                    raise
+            # another one came to answer before the lock was ours, or while this one was opened: then that one
 
     def _open(self) -> None:
         self.manifest = meta = generations.facts(self.folder)
