@@ -41,6 +41,8 @@ _GATHER = 64 << 20
 """Bytes of vectors gathered at once when scoring again."""
 _PAUSE = 30.0
 """Seconds after which an engine that was away is asked again."""
+_FEW = 4096
+"""Rows that are sooner looked at here than a database is asked about them."""
 _TABLE = "table"
 _UNFIT = (NotACollection, Damaged, FormatError, EngineError, OSError)  # OSError: a writer may just replace it
 
@@ -87,7 +89,7 @@ class Searcher:
         """It did not do what it was asked: search exactly, without it, for a while. Called by one thread alone."""
         if self._aside is None:
             self._aside, self._snapshot = error, None
-        self._ask_at = time.monotonic() + _PAUSE
+        self._ask_at, self.state = time.monotonic() + _PAUSE, error.message
 
     def ask_again(self) -> None:
         """Where it was away for long enough: whether it is back. One thread asks, and the others go on meanwhile."""
@@ -287,9 +289,23 @@ class Searcher:
             return _nothing(len(queries), k)
         if self._tail is None and self._main.exact:  # ranks by the same float64 cosines as `_score`
             return self._main.search(queries, wanted, among=among).first(k)
-        fetch = min(int(wanted * self._main.oversample) + _SPARE, allowed)
-        found = [e.search(queries, fetch, among=among) for e in (self._main, self._tail) if e is not None and len(e)]
-        return self._score(snapshot, queries, np.concatenate([h.keys for h in found], axis=1), wanted).first(k)
+        candidates = self._candidates(queries, min(int(wanted * self._main.oversample) + _SPARE, allowed), among)
+        return self._score(snapshot, queries, candidates, wanted).first(k)
+
+    def _candidates(self, queries: Vectors, fetch: int, among: Keys | None) -> Keys:
+        """(q, m) keys, each once a query; all of `among` where it is small, or where a database finds too few of it."""
+        everything = None if among is None else np.broadcast_to(np.unique(among), (len(queries), len(np.unique(among))))
+        if everything is not None and isinstance(self._main, Elsewhere) and everything.shape[1] <= _FEW:
+            return everything
+        try:
+            found = [
+                e.search(queries, fetch, among=among) for e in (self._main, self._tail) if e is not None and len(e)
+            ]
+        except EngineAway as error:
+            if everything is None or error.code != "engine/partial":
+                raise
+            return everything
+        return np.concatenate([hits.keys for hits in found], axis=1)
 
     def _score(self, snapshot: Snapshot, queries: Vectors, keys: Keys, k: int) -> Hits:
         """Candidates (q, m) -> the best k by the cosine of the stored vectors, in float64, rounded to float32."""

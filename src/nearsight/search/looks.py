@@ -21,10 +21,10 @@ class Looks:
 
     def search(self, queries: Vectors, k: int, among: Keys | None) -> tuple[Hits, Snapshot]:
         """(q, dim) unit queries -> Hits (q, k), no wider than there are items, and the snapshot they are from."""
+        self._searcher.ask_again()
         away: EngineAway | None = None
         while True:
             snapshot = self._store.verified()
-            self._searcher.ask_again()
             with self._turns.shared():
                 if self._searcher.stands_at(snapshot):
                     most = min(k, max(1, len(snapshot)))

@@ -47,7 +47,8 @@ def build(
         raise EngineError("Milvus Lite finds too little by a graph when it filters", code="engine/option", hint=hint)
     if kind == "FLAT" and (ef is not None or m is not None):
         raise EngineError("ef and m are options of milvus/HNSW", code="engine/option")
-    if not (1 <= (ef or 100) <= 32_768 and 2 <= (m or 16) <= 2048 and 0 < timeout <= 3600 and dim <= 32_768):
+    degree, width = 16 if m is None else m, 100 if ef is None else ef
+    if not (1 <= width <= 32_768 and 2 <= degree <= 2048 and 0 < timeout <= 3600 and dim <= 32_768):
         told = "ef must be 1 to 32,768, m 2 to 2,048, timeout 0 to 3600 seconds, vectors no longer than 32,768"
         raise EngineError(told, code="engine/option")
     if uri is not None and "@" in uri:
@@ -61,4 +62,4 @@ def build(
     given = {"uri": uri, "ef": ef, "m": m, "timeout": None if timeout == 10.0 else timeout}
     options = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
     address = "milvus" + (f"/{variant}" if variant else "") + (f"?{options}" if options else "")
-    return Remote(address, dim, MilvusTable(uri, dim, (m or 16, ef or 100) if kind == "HNSW" else None, timeout))
+    return Remote(address, dim, MilvusTable(uri, dim, (degree, width) if kind == "HNSW" else None, timeout))

@@ -41,12 +41,12 @@ def build(
         )
     if variant is None and (ef is not None or m is not None):
         raise EngineError("ef and m are options of pgvector/hnsw", code="engine/option")
-    if not (1 <= (ef or 100) <= 1000 and 2 <= (m or 16) <= 100 and 0 < timeout <= 3600):
+    degree, width = 16 if m is None else m, 100 if ef is None else ef
+    if not (1 <= width <= 1000 and 2 <= degree <= 100 and 0 < timeout <= 3600):
         raise EngineError("ef must be 1 to 1000, m 2 to 100, timeout 0 to 3600 seconds", code="engine/option")
     if dim > (2000 if variant else 16_000):
         raise EngineError(f"pgvector{f'/{variant}' * bool(variant)} takes no {dim} dimensions", code="engine/option")
     given = {"dsn": dsn, "ef": ef, "m": m, "timeout": None if timeout == 10.0 else timeout}
     options = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
     address = "pgvector" + (f"/{variant}" if variant else "") + (f"?{options}" if options else "")
-    graph = (m or 16, ef or 100) if variant else None
-    return Remote(address, dim, PgTable(conninfo(dsn), dim, graph, timeout))
+    return Remote(address, dim, PgTable(conninfo(dsn), dim, (degree, width) if variant else None, timeout))
