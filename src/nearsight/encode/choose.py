@@ -103,7 +103,12 @@ def _measure(runtime: Runtime, network: Any, golden: Golden) -> dict[str, Any]:
 
 def _key(fingerprint: str, runtimes: Iterable[Runtime]) -> str:
     versions = sorted({version for runtime in runtimes if (version := runtime.versions())})
-    return " | ".join([fingerprint, _processor(), f"{os.cpu_count()} cores", *versions])
+    return " | ".join([fingerprint, machine(), *versions])
+
+
+def machine() -> str:
+    """What figures of speed hold for: the processor and how many cores it has."""
+    return f"{_processor()} | {os.cpu_count()} cores"
 
 
 def _processor() -> str:
