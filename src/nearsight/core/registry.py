@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from nearsight.core.errors import UnknownName
 
@@ -165,7 +165,7 @@ class Catalogue:
 @cache
 def _outside() -> EntryPoints:
     """Looked for once: it reads the metadata of every installed package."""
-    return entry_points()
+    return cast(EntryPoints, entry_points())  # Python 3.11 calls it by another name
 
 
 def _suggest(name: str, names: list[str]) -> str:
