@@ -50,7 +50,7 @@ def measured(files: list[Path], pictures: Path, saved: Path, plain: Encoder, pla
     Encoder.load(saved, expect=len(files))  # chooses its runtime now, once
     for repeat in range(repeats):
         encoder = Encoder.load(saved, expect=len(files))
-        decoding, forward = _decode_rate(files, encoder), _forward_rate(files, encoder)
+        decoding, forward = _decode_rate(files, encoder), forward_rate(files, encoder)
         found.append(Rates(decoding, forward, index_rate(place / f"c{repeat}", encoder, pictures),
                            _plain_rate(plain, files[: max(128, len(files) // 4)])))  # fmt: skip
     return found
@@ -95,7 +95,7 @@ def _decode_rate(files: list[Path], encoder: Encoder) -> float:
     return len(files) / (time.perf_counter() - start)
 
 
-def _forward_rate(files: list[Path], encoder: Encoder) -> float:
+def forward_rate(files: list[Path], encoder: Encoder) -> float:
     """The network alone, at its own batch size, on all cores."""
     size = encoder.tower.batch
     batch = [encoder.prepare(decode(read(path))) for path in files[:size]]

@@ -10,9 +10,9 @@ import time
 import zipfile
 from pathlib import Path
 
+from benchmarks._indexing import forward_rate
 from benchmarks._results import ROOT, Results, Row
 from benchmarks.foundation._data import data, mobilenet
-from benchmarks.foundation.rates import _forward_rate
 from nearsight.data.datasets import load
 from nearsight.encode import Encoder
 from nearsight.encode.images.bundled import FOLDER
@@ -42,7 +42,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
 
 
 def _wheel(results: Results, place: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(place)]
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(place)]
     subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
     (wheel,) = place.glob("nearsight-*.whl")
     with zipfile.ZipFile(wheel) as packed:
@@ -77,7 +77,7 @@ def _rates(results: Results, place: Path, *, quick: bool) -> None:
     mobilenet(weights).save(place / "teacher")
     for runtime, short in (("onnxruntime", ""), ("auto", "_auto")):
         own, teacher = (Encoder.load(folder, runtime=runtime, expect=10_000) for folder in (FOLDER, place / "teacher"))
-        pairs = [(_forward_rate(files, own), _forward_rate(files, teacher)) for _ in range(2 if quick else 5)]
+        pairs = [(forward_rate(files, own), forward_rate(files, teacher)) for _ in range(2 if quick else 5)]
         shares = [a / b for a, b in pairs]
         size = own.tower.side
         note = f"pictures a second: {statistics.median(a for a, _ in pairs):.0f} at {size} px, " \
