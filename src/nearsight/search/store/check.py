@@ -258,7 +258,7 @@ def _uploads(folder: Path, catalogue: Catalogue | None) -> Iterator[Finding | St
 def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:
     if any((folder / "engine").glob("*")):
         try:
-            Searcher(folder, meta["engine"], meta["dim"], meta["fingerprint"]).verify()
+            Searcher(folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"]).verify()
         except (NearsightError, OSError) as error:
             what = getattr(error, "message", str(error))
             yield Finding("engine", what, path="engine", harmless=True, repair="the next sync builds it again")

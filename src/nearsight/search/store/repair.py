@@ -251,7 +251,7 @@ def _tidy(store: Store) -> Iterator[Finding]:
 
 def _mend_engine(store: Store) -> None:
     meta = store.manifest
-    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"])
+    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"])
     try:
         searcher.verify()
     except (NearsightError, OSError):
