@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fake_words import install, two_towers
 from nearsight.core.artefact import read_manifest
 from nearsight.core.errors import FormatError, InputError, Locked, StoreError
 from nearsight.core.events import Done, Encoded, Skipped
@@ -18,7 +19,7 @@ from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search.collection import Collection
 from nearsight.search.migration import Migration, forget
-from nearsight.search.query import Filter
+from nearsight.search.query import Filter, Text
 from nearsight.search.store import generations
 from nearsight.search.store.check import Finding, check
 from nearsight.search.store.store import Record
@@ -224,6 +225,24 @@ def test_no_key_is_given_twice(home: Path) -> None:
         list(migration.switch())
     with Collection.open(home) as writer:
         assert writer.add(writer.vectors(writer.keys()[:1]), [Record(b"made up")])[0] == key + 1
+
+
+def test_captions_and_calibration_are_made_anew(home: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    for number in range(N, 60):
+        (pictures / f"{number}.png").write_bytes(picture(number))
+    with Collection.open(home) as writer:
+        list(writer.sync(pictures, annotate=lambda path: Annotation(f"l{int(path.stem) % 3}", ("one red",))))
+        list(writer.calibrate())
+    with Migration(home, two_towers()) as migration:
+        list(migration.encode())
+        assert migration.new.captions_missing == 0
+        assert migration.new.calibration is not None
+        assert migration.new.calibration.fingerprint == migration.new.fingerprint
+        list(migration.switch())
+    with Collection.open(home, read_only=True) as collection:
+        assert collection.calibration is not None
+        assert collection.search_captions(Text("red"), 1)[0].caption == "one red"
 
 
 def small_batches() -> Encoder:
