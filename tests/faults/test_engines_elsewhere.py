@@ -297,6 +297,32 @@ def test_a_backup_is_a_collection_of_its_own(tmp_path: Path, engine: str) -> Non
         assert (right(b), told(b), b.engine_state) == (True, True, "ready")
 
 
+def test_an_engine_gives_way_to_another(tmp_path: Path, engine: str) -> None:
+    with filled(tmp_path / "c", "faiss/HNSW8", 100) as c:
+        c.build_engine()
+        with pytest.raises(EngineError):
+            c.change_engine("faiss/HNSW8x")
+        assert c.engine == "faiss/HNSW8"
+        assert c.change_engine(engine)
+        assert (right(c), told(c), c.engine_state) == (True, True, "ready")
+    with Collection.open(tmp_path / "c") as c:
+        assert c.engine == engine
+        assert not c.change_engine("exact")
+        assert right(c)
+        assert not [f for f in check(c.folder) if isinstance(f, Finding)]
+        assert [path.name for path in (c.folder / "engine").iterdir()] == []
+        assert c.change_engine(engine)
+        assert (right(c), told(c)) == (True, True)
+
+
+def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "memory", 40) as c:
+        c.build_engine()
+        Memory.down = True
+        c.change_engine("faiss/SQ8")
+        assert (right(c), c.engine_state) == (True, "ready")
+
+
 def test_connections_are_let_go(tmp_path: Path) -> None:
     with filled(tmp_path / "c", "memory") as c:
         c.build_engine()
