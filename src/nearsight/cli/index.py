@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from nearsight.cli import places, render
+from nearsight.cli.ladder import remember_speed
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
@@ -137,6 +138,12 @@ def run(
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", metavar="", help="Show where the time goes: reading, decoding, the network, committing."
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", metavar="", help="JSON lines on stdout: one for each file left out, then the counts."),
@@ -166,6 +173,7 @@ def run(
             workers=workers,
             isolate=isolate,
             follow_links=follow_links,
+            profile=profile,
         )
         try:
             render.watch(render.generator(events), seen)
@@ -181,6 +189,7 @@ def run(
         if len(kept) and kept.engine_state != "ready":
             render.warn(f"the engine was not told of all this: {kept.engine_state}")
             render.note(render.aside("searches look at every vector meanwhile; the next index tells it the rest"))
+        remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
             given = "PICTURE|WORDS" if "text" in kept.modalities else "PICTURE"
@@ -198,8 +207,8 @@ def make(
     """A new collection for a folder. An encoder that learns does so from a sample of it, and that is remembered."""
     from nearsight.encode import create
     from nearsight.search.collection import Collection
+    from nearsight.search.store.takeover import LEARNED
     from nearsight.search.sync import sample
-    from nearsight.study.collection import LEARNED
 
     made = create(encoder or ENCODER)
     learns = not made.tower.fitted
@@ -234,15 +243,15 @@ def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype |
 
 def _require_same(kept: Collection, encoder: str) -> None:
     from nearsight.encode import create
+    from nearsight.search.migration import made_by
 
-    made_by = kept.store.manifest["encoder"]
     given = create(encoder)
-    # what learns from pictures has no fingerprint before: the same address means the one that learned
-    same = given.spec.fingerprint == kept.fingerprint if given.tower.fitted else given.tower.address == made_by
-    if not same:
+    if not made_by(given, kept.store.manifest):
+        place = render.shown(kept.folder)
         raise EncoderMismatch(
-            f"{kept.folder} was made by {made_by}; {given.tower.address} gives other vectors",
-            hint="leave --encoder out, or index into a new collection: --collection PATH",
+            f"{place} was made by {kept.store.manifest['encoder']}; {given.tower.address} gives other vectors",
+            hint=f"to change its encoder: nearsight migrate {place} --encoder {encoder}; to keep it, leave --encoder "
+            "out; or index into a new collection: --collection PATH",
         )
 
 
@@ -373,12 +382,28 @@ def _summary(seen: _Seen, total: int, as_json: bool, where: Path, folder: Path) 
     done = seen.done or Done("sync")
     if as_json:
         body: dict[str, Any] = {"event": "done", "collection": str(where), "items": total, **done.counts}
-        render.line({**body, "seconds": round(done.seconds, 3)})
+        spent = {"spent": {part: round(seconds, 3) for part, seconds in done.spent.items()}} if done.spent else {}
+        render.line({**body, "seconds": round(done.seconds, 3), **spent})
     told = [f"{count:,} {name}" for name, count in done.counts.items() if count and name != "skipped"]
     pace = f", {seen.encoded / done.seconds:,.0f} pictures a second" if seen.encoded and done.seconds > 0.5 else ""
     render.note(f"{total:,} pictures: {', '.join(told) or 'nothing to do'} ({render.duration(done.seconds)}{pace})")
+    if done.spent:
+        render.note(f"where the time went: {render.shares(done.spent)}; {_bound(done.spent)}")
     for text in skipped_table(seen.skipped, folder):
         render.note(text)
+
+
+def _bound(spent: Mapping[str, float]) -> str:
+    """Which part to make faster."""
+    first = ("walk", "waiting", "encode", "commit", "engine")  # one after the other; the rest goes on beside them
+    slowest = max(first, key=lambda part: spent.get(part, 0.0))
+    return {
+        "walk": "looking for files takes longest",
+        "waiting": "the network waits for pictures: reading and decoding take longest",
+        "encode": "the network takes longest",
+        "commit": "the disk takes longest",
+        "engine": "building the engine's index takes longest",
+    }[slowest]
 
 
 def skipped_table(skipped: list[Skipped], folder: Path | None = None) -> list[str]:

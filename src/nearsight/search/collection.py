@@ -52,14 +52,14 @@ class Collection:
 
     def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
         self.store = store
-        self.folder = store.folder
+        self.folder = store.home
         self.engine: str = store.manifest["engine"]
         self._encoder = encoder
-        self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint, store.manifest["id"])
+        self._searcher = Searcher(store.folder, self.engine, self.dim, self.fingerprint, store.manifest["id"])
         self._looks = Looks(store, self._searcher)
         self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
-        self._calibration = Kept(self.folder, self.fingerprint)
+        self._calibration = Kept(store.folder, self.fingerprint)
 
     @classmethod
     def create(
@@ -151,13 +151,13 @@ class Collection:
         Raises EncoderError (code ``encoder/none``) where the vectors came from elsewhere, EncoderMismatch, Damaged.
         """
         if self._encoder is None:
-            if not (self.folder / "encoder").is_dir():
+            if not (self.store.folder / "encoder").is_dir():
                 raise EncoderError(
                     f"the vectors of {self.folder} came from elsewhere ({self.store.manifest['encoder']})",
                     code="encoder/none",
                     hint="search it by vector or by key, or open it with encoder=",
                 )
-            loaded = Encoder.load(self.folder / "encoder", expect=expect, runtime=runtime)
+            loaded = Encoder.load(self.store.folder / "encoder", expect=expect, runtime=runtime)
             if loaded.spec.fingerprint != self.fingerprint:
                 raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
             self._encoder = loaded
@@ -176,11 +176,12 @@ class Collection:
         workers: int | None = None,
         isolate: bool = False,
         follow_links: bool = False,
+        profile: bool = False,
     ) -> Iterator[Event]:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
-        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
-        return noted(self.folder, syncing.sync(self, Path(root), options))
+        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links, profile)
+        return noted(self.store.folder, syncing.sync(self, Path(root), options))
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
@@ -224,7 +225,7 @@ class Collection:
         one's index was built. Who has the collection open elsewhere has to open it again.
 
         Raises UnknownName, EngineError, MissingExtra (then nothing has changed), ReadOnly, WriteFailed."""
-        fresh = Searcher(self.folder, address, self.dim, self.fingerprint, self._searcher.name)
+        fresh = Searcher(self.store.folder, address, self.dim, self.fingerprint, self._searcher.name)
         self.store.describe(engine=address)
         self._searcher.forget(drop=True)
         self._searcher, self.engine = fresh, address

@@ -17,7 +17,7 @@ import numpy as np
 
 from nearsight.core.arrays import NO_KEY, Keys, Scores, Vectors
 from nearsight.core.errors import EngineAway
-from nearsight.search.engines._blocks import nothing
+from nearsight.search.engines._kernels import nothing
 from nearsight.search.engines._remote import OPEN, Sums
 
 VARIABLE = "MILVUS_TOKEN"

@@ -16,7 +16,7 @@ import numpy as np
 
 from nearsight.core.arrays import NO_KEY, Keys, Scores, Vectors
 from nearsight.core.errors import EngineAway, EngineError
-from nearsight.search.engines._blocks import nothing
+from nearsight.search.engines._kernels import nothing
 from nearsight.search.engines._remote import OPEN, Sums
 
 VARIABLE = "NEARSIGHT_PGVECTOR"

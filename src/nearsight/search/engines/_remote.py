@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked
 from nearsight.core.errors import EngineAway, EngineError
-from nearsight.search.engines._blocks import SLACK, nothing
+from nearsight.search.engines._blocks import SLACK
+from nearsight.search.engines._kernels import nothing
 from nearsight.search.engines._keys import Growing, KeyMap, require_queries, require_rows
 from nearsight.search.store.segments import row_sums
 
