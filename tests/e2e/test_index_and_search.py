@@ -252,6 +252,19 @@ def test_a_collection_keeps_its_encoder_and_changes_its_engine(run: Run, picture
     assert "without the engine" not in run("search", "--key", 1, "-c", pictures).err
 
 
+def test_an_engine_that_is_away_is_said_and_done_without(run: Run, pictures: Path) -> None:
+    pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
+    first = run("index", pictures, "--engine", "pgvector?dsn=host=/nowhere user=me")
+    assert first.code == 0
+    assert "the engine was not told of all this: Postgres failed" in first.err
+    found = run("search", "--key", 1, "-c", pictures, "-k", 2, "--json")
+    assert (found.code, len(found.out.splitlines())) == (0, 2)
+    assert "answered without the engine, from every vector" in found.err
+    refused = run("index", pictures, "--engine", "pgvector?dsn=postgresql://me:sesame@host/db")
+    assert (refused.code, "[engine/secret]" in refused.err, "sesame" in refused.err) == (1, True, False)
+    assert json.loads(run("show", pictures, "--json").out)["engine"] == "pgvector?dsn=host=/nowhere user=me"
+
+
 def test_an_encoder_that_learns_is_fitted_on_the_folder(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     from nearsight.data.datasets import load

@@ -233,8 +233,9 @@ def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype |
         if encoder is not None:
             _require_same(kept, encoder)
         if engine is not None and engine != kept.engine:
-            render.note(f"{manifest['engine']} gives way to {engine}")
+            before = kept.engine
             kept.change_engine(engine)
+            render.note(f"{before} gives way to {engine}")  # only now: an address with a password is refused
     except BaseException:
         kept.close()
         raise

@@ -153,7 +153,8 @@ class Searcher:
                 self._covered = self._load(snapshot)
             except _UNFIT as error:
                 self._renew()
-                self.state = getattr(error, "message", str(error))
+                unbuilt = isinstance(error, NotACollection)
+                self.state = "its index was not built yet" if unbuilt else getattr(error, "message", str(error))
                 if isinstance(self._main, Elsewhere):
                     self._ask_at = time.monotonic() + _PAUSE
             self._tail = self._build("exact")

@@ -1,9 +1,9 @@
-"""Postgres with the extension pgvector (0.5 or newer): the vectors in a table, for collections that many search.
+"""Postgres with the extension pgvector (0.5 or newer): the vectors in a table that many machines search.
 
-::
+It looks at every row unless it is told to make a graph::
 
     pgvector?dsn=postgresql://me@host/db      every row is looked at
-    pgvector/hnsw?dsn=service=shop&ef=100     a graph (Malkov and Yashunin, arXiv 1603.09320), up to 2,000 dimensions
+    pgvector/hnsw?dsn=service=shop&ef=100     a graph (Malkov and Yashunin, arXiv 1603.09320), up to 2,000 numbers
 
 The address is written into the collection, so it holds no password: that comes from ``PGPASSWORD``, ``~/.pgpass`` or a
 service file, as for every client of Postgres. Without ``dsn``, the environment variable ``NEARSIGHT_PGVECTOR`` is the
