@@ -25,6 +25,7 @@ from nearsight.search import candidates
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Elsewhere, _remote
 from nearsight.search.store.check import Finding, check
+from nearsight.study.collection import bytes_a_vector, run_collection
 
 if TYPE_CHECKING:
     from benchmarks.scale._servers import Postgres
@@ -315,6 +316,15 @@ def test_an_engine_gives_way_to_another(tmp_path: Path, engine: str) -> None:
         assert (right(c), told(c)) == (True, True)
 
 
+def test_an_evaluation_leaves_nothing_behind(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "exact", 60) as c:
+        steps = list(run_collection(c, engine="memory", metrics=("precision@1",)))
+        assert steps
+        assert Memory.searches
+        assert bytes_a_vector(c, "memory") > 16
+    assert (TABLES, Memory.connected) == ({}, set())
+
+
 def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
     with filled(tmp_path / "c", "memory", 40) as c:
         c.build_engine()
@@ -448,6 +458,7 @@ def test_secrets_of_the_environment_stay_there(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(("engine", "extra"), [("milvus", "milvus"), ("pgvector", "pgvector")])
 def test_what_is_not_installed_says_so(engine: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=rf"nearsight\[{extra}\]"):
         ENGINES.build(engine, dim=8)
 
