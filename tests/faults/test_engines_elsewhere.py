@@ -39,7 +39,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> type[Memory]:
     """The engine `memory`, all well, and no pause before an engine that was away is asked again."""
     monkeypatch.setitem(ENGINES._modules, "memory", MODULE)
     monkeypatch.setattr(candidates, "_PAUSE", 0.0)
-    Memory.down, Memory.lacks, Memory.breaks_after = False, 0, -1
+    Memory.down, Memory.twice, Memory.lacks, Memory.breaks_after = False, False, 0, -1
     Memory.writes = Memory.searches = 0
     Memory.connected.clear()
     TABLES.clear()
@@ -240,6 +240,14 @@ def test_an_answer_in_part_is_not_given(tmp_path: Path, monkeypatch: pytest.Monk
         assert c.engine_state == "ready", "a filter that finds too few says nothing of the rest"
 
 
+def test_a_row_that_is_found_twice_is_one_answer(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "memory") as c:
+        c.build_engine()
+        Memory.twice = True
+        assert right(c)
+        assert "found fewer" in c.engine_state, "half of what it found was the other half again"
+
+
 def test_more_than_it_gives_at_once_is_answered_without_it(tmp_path: Path) -> None:
     with filled(tmp_path / "c", "memory", 1200) as c:
         c.build_engine()
@@ -312,6 +320,7 @@ def test_an_engine_gives_way_to_another(tmp_path: Path, engine: str) -> None:
         assert right(c)
         assert not [f for f in check(c.folder) if isinstance(f, Finding)]
         assert [path.name for path in (c.folder / "engine").iterdir()] == []
+        assert TABLES == {}
         assert c.change_engine(engine)
         assert (right(c), told(c)) == (True, True)
 
