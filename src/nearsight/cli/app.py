@@ -19,8 +19,10 @@ from nearsight.cli import (
     compare,
     dedup,
     demo,
+    encode,
     eval,
     export,
+    imports,
     index,
     render,
     repair,
@@ -109,6 +111,8 @@ VERBS = {
     "compact": compact,
     "backup": backup,
     "export": export,
+    "encode": encode,
+    "import": imports,
     "demo": demo,
 }
 for name, module in VERBS.items():

@@ -208,16 +208,8 @@ def make(
 
 
 def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.opened(where, write=True)
-    manifest = kept.store.manifest
+    kept = places.reopened(where, engine=engine, dtype=dtype.value if dtype else None)
     try:
-        for what, wanted in (("engine", engine), ("dtype", dtype.value if dtype else None)):
-            if wanted is not None and wanted != manifest[what]:
-                raise InputError(
-                    f"{where} has {what} {manifest[what]}, not {wanted}",
-                    code=f"collection/{what}",
-                    hint=f"leave --{what} out, or index into a new collection: --collection PATH",
-                )
         if encoder is not None:
             _require_same(kept, encoder)
     except BaseException:

@@ -17,6 +17,7 @@
     │   └── EncoderMismatch   vectors of two encoders would be mixed
     ├── TrainingError         training cannot go on
     ├── EngineError           a vector index refused or failed
+    ├── ClusterError          what hands out work to several machines failed
     └── StoreError            the collection on disk
         ├── NotACollection    nothing there, or something else
         ├── FormatError       written by a newer (or unknown) version
@@ -171,6 +172,13 @@ class EngineError(NearsightError):
     """A vector index refused or failed."""
 
     default_code = "engine"
+
+
+class ClusterError(NearsightError):
+    """What hands out work to several machines cannot be reached, or failed. What was made stays."""
+
+    default_code = "cluster"
+    default_hint = "run the same command again: it goes on where it stopped"
 
 
 class StoreError(NearsightError):
