@@ -66,7 +66,9 @@ def run(
         int,
         typer.Option("--rows", min=1, metavar="N", help="Pictures of a shard: what a killed worker loses, at most."),
     ] = 5000,
-    dtype: Annotated[Dtype, typer.Option("--dtype", help="How vectors are written; float16 takes half the bytes.")] = Dtype.FLOAT32,
+    dtype: Annotated[
+        Dtype, typer.Option("--dtype", help="How vectors are written; float16 takes half the bytes.")
+    ] = Dtype.FLOAT32,
     labels: Annotated[
         FolderLabels,
         typer.Option("--labels", help="The folder that a picture lies in is its label, or not; a table says itself."),

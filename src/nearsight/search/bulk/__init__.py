@@ -17,7 +17,7 @@ shard is, is `nearsight.search.bulk.shard` alone.
       encoder/               the encoder folder, for workers, and for the collection that will be made of it
       plan/000000.parquet    path, mtime_ns, label, captions, fields
       shards/000000.parquet  these, sha256, size, vector; encoder, fingerprint and preprocessing in the file's metadata
-      skipped/000000.parquet path, code, why, hint: what could not be used; listing.parquet: what the listing left out
+      skipped/000000.parquet path, code, why, hint: what could not be used; listing_*.parquet: what the listing left out
 """
 
 from nearsight.search.bulk.encode import encode

@@ -17,6 +17,7 @@ from nearsight.search.bulk.files import (
     PLAN,
     SHARDS,
     SKIPPED,
+    TRIES,
     Entry,
     named,
     numbers,
@@ -121,7 +122,7 @@ def _list(
     found: Source, encoder: Encoder, out: Path, options: Options, asked: dict[str, Any], counts: dict[str, int]
 ) -> Generator[Event, None, dict[str, Any]]:
     """The manifest comes last: a listing that was broken off begins again."""
-    for name in (PLAN, SHARDS, SKIPPED):
+    for name in (PLAN, SHARDS, SKIPPED, TRIES):
         shutil.rmtree(out / name, ignore_errors=True)
         (out / name).mkdir()
     encoder.save(out / "encoder")

@@ -17,7 +17,7 @@ from nearsight.core.events import Skipped
 from nearsight.core.items import Value
 from nearsight.search.export import cell
 
-PLAN, SHARDS, SKIPPED = "plan", "shards", "skipped"
+PLAN, SHARDS, SKIPPED, TRIES = "plan", "shards", "skipped", "tries"
 _BATCH = 4096
 """Rows that are read at once."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nearsight.core.errors import InputError, MissingExtra, NearsightError
+from nearsight.core.errors import InputError, MissingExtra, PictureError
 from nearsight.data.images import Limits, read
 from nearsight.data.images.identify import HEAD, identify
 from nearsight.data.images.limits import refusal
@@ -68,8 +68,10 @@ def _remote(address: str, limits: Limits) -> bytes:
             if data and identify(data) is None:  # a video costs nothing
                 raise refusal("not-a-picture")
             data += bytes(file.read(limits.max_bytes + 1 - len(data)))
-    except NearsightError:
+    except (PictureError, MissingExtra):
         raise
+    except InputError as error:
+        raise refusal("unreadable", error.message) from error
     except FileNotFoundError as error:
         raise refusal("vanished", address) from error
     except Exception as error:  # stores raise whatever comes to their mind

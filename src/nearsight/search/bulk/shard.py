@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.ahead import ahead
-from nearsight.core.errors import InputError, PictureError
+from nearsight.core.errors import ClusterError, InputError, PictureError, WriteFailed
 from nearsight.core.events import Skipped, Step
 from nearsight.data.images import Isolated, Limits, decode, picture_hash
 from nearsight.encode import Encoder
@@ -29,6 +29,7 @@ from nearsight.search.bulk.files import (
     PLAN,
     SHARDS,
     SKIPPED,
+    TRIES,
     Entry,
     Picture,
     named,
@@ -37,6 +38,9 @@ from nearsight.search.bulk.files import (
     write_skipped,
 )
 from nearsight.search.bulk.reading import fetch
+
+_DEADLY = 10
+"""Processes that may die of one shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +82,14 @@ def encode_shard(work: Work, number: int, encoder: Encoder) -> Generator[Step, N
     """Make the file of shard `number`, and the table of what is left out of it. Yields Steps within the shard.
 
     A content that comes twice in a shard is decoded and encoded once. Raises Damaged (the plan), WriteFailed,
-    EncoderError.
+    EncoderError, and ClusterError (code ``cluster/deadly``) for a shard that took its process with it again and again.
     """
     entries = read_plan(named(work.folder, PLAN, number))
-    looks: list[_Look] = []
-    batch: list[int] = []
-    vectors = np.zeros((len(entries), encoder.tower.dim), dtype=np.float32)
-    with ExitStack() as stack:
-        threads = work.workers or os.cpu_count() or 1
-        isolated = stack.enter_context(Isolated(threads)) if work.isolate else None
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="nearsight-decode")
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        look = partial(_look, work, encoder, _Seen(), isolated)
-        for found in ahead(pool, look, enumerate(entries), 2 * encoder.tower.batch + threads):
+    with _counted(work.folder / TRIES / f"{number:06d}"):
+        looks: list[_Look] = []
+        batch: list[int] = []
+        vectors = np.zeros((len(entries), encoder.tower.dim), dtype=np.float32)
+        for found in _looks(work, entries, encoder):
             looks.append(found)
             if found.prepared is not None:
                 batch.append(len(looks) - 1)
@@ -98,10 +97,41 @@ def encode_shard(work: Work, number: int, encoder: Encoder) -> Generator[Step, N
                 _encode(looks, batch, vectors, encoder)
                 batch = []
                 yield Step("encode", len(looks), len(entries))
-    if batch:
-        _encode(looks, batch, vectors, encoder)
-    _write(work, number, looks, vectors, encoder)
+        if batch:
+            _encode(looks, batch, vectors, encoder)
+        _write(work, number, looks, vectors, encoder)
     yield Step("encode", len(entries), len(entries))
+
+
+@contextmanager
+def _counted(tries: Path) -> Iterator[None]:
+    """A byte in a file for each process that began and did not live to see the end: some pictures crash decoders."""
+    try:
+        if tries.is_file() and tries.stat().st_size >= _DEADLY:
+            raise ClusterError(
+                f"shard {int(tries.name)} ended {_DEADLY} processes that encoded it",
+                code="cluster/deadly",
+                hint=f"repeat with --isolate, in case a picture crashes the decoder; to try again as it is: rm {tries}",
+            )
+        with open(tries, "ab") as file:
+            file.write(b".")
+    except OSError as error:
+        raise WriteFailed(f"could not write {tries}: {error}") from error
+    try:
+        yield
+    finally:
+        tries.unlink(missing_ok=True)
+
+
+def _looks(work: Work, entries: list[Entry], encoder: Encoder) -> Iterator[_Look]:
+    """What threads make of the entries, in order, ahead of who encodes them."""
+    with ExitStack() as stack:
+        threads = work.workers or os.cpu_count() or 1
+        isolated = stack.enter_context(Isolated(threads)) if work.isolate else None
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="nearsight-decode")
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        look = partial(_look, work, encoder, _Seen(), isolated)
+        yield from ahead(pool, look, enumerate(entries), 2 * encoder.tower.batch + threads)
 
 
 class _Seen:

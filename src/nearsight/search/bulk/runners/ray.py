@@ -2,7 +2,7 @@
 
 The cluster is the one of RAY_ADDRESS, or of `address`; else a small one on this machine. All its machines must see the
 folder of the run, and the pictures, under the same paths, and have the same nearsight. An actor that is killed, or
-whose machine goes, is replaced and its shard done again.
+whose machine goes, is replaced and its shard done again: Ray Data's own defaults.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from nearsight.core.errors import ClusterError, InputError, MissingExtra, Nearsi
 from nearsight.search.bulk.runners import Progress
 from nearsight.search.bulk.shard import Work, encode_shard
 
-_TRIES = 50
-"""Times that a shard may take its worker with it before the run gives up."""
 _STORE_BYTES = 100 << 20
 """Shared memory of a cluster of one machine: only numbers of shards travel."""
 
@@ -51,7 +49,6 @@ class OnRay:
 
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
-            context.execution_options.verbose_progress = False
             size, cpus = self._pool(ray)
             try:
                 numbers = ray.data.from_items([{"shard": n} for n in shards], override_num_blocks=len(shards))
@@ -61,8 +58,6 @@ class OnRay:
                     compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
                     num_cpus=cpus,
                     num_gpus=self.gpus or None,
-                    max_restarts=-1,
-                    max_task_retries=_TRIES,
                 )
                 for row in done.iter_rows():
                     yield row["shard"], row["done"], True
@@ -104,6 +99,7 @@ def _cluster(address: str) -> Generator[Any, None, None]:
         import ray.data
     except ImportError as error:
         raise MissingExtra.of("ray", "ray", "encoding on Ray") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():  # by the program that we are part of
         yield ray
         return
