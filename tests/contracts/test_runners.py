@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
         return
     ray: Any = pytest.importorskip("ray")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(address="local", include_dashboard=False, log_to_driver=False, object_store_memory=100 << 20)
     yield request.param
     ray.shutdown()
@@ -56,7 +58,7 @@ def content(out: Path) -> list[tuple[Any, bytes]]:
     ]
 
 
-@pytest.mark.filterwarnings("default")  # Ray's own
+@pytest.mark.filterwarnings("ignore")  # of Ray itself
 def test_the_shards_are_the_same_and_told_once(runner: str, pictures: Path, tmp_path: Path) -> None:
     list(encode(str(pictures), create("colour"), tmp_path / "here", FOUR))
     *events, last = encode(str(pictures), create("colour"), tmp_path / "there", FOUR, on=runner)
@@ -67,7 +69,7 @@ def test_the_shards_are_the_same_and_told_once(runner: str, pictures: Path, tmp_
     assert content(tmp_path / "there") == content(tmp_path / "here")
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 def test_closed_early_it_goes_on(runner: str, pictures: Path, tmp_path: Path) -> None:
     work = encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on=runner)
     while not isinstance(next(work), Encoded):
@@ -82,7 +84,7 @@ def test_closed_early_it_goes_on(runner: str, pictures: Path, tmp_path: Path) ->
     assert len({one.entry.path for one, _ in content(tmp_path / "out")}) == len(content(tmp_path / "out")) == 18
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore")
 def test_an_error_of_a_shard_is_the_runs(runner: str, pictures: Path, tmp_path: Path) -> None:
     work = encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on=runner)
     while not isinstance(event := next(work), Encoded):

@@ -144,7 +144,9 @@ def test_objects_carry_their_address_and_time(store: Any) -> None:
 
 
 def test_a_table_in_a_store_starts_at_its_own_place(store: Any, tmp_path: Path) -> None:
-    store.pipe("/shop/t.parquet", table(tmp_path / "t.parquet", path=["red/00.png", "memory://else/x.png"]).read_bytes())
+    store.pipe(
+        "/shop/t.parquet", table(tmp_path / "t.parquet", path=["red/00.png", "memory://else/x.png"]).read_bytes()
+    )
     found = [entry.path for entry in entries("memory://shop/t.parquet") if isinstance(entry, Entry)]
     assert found == [b"memory://shop/red/00.png", b"memory://else/x.png"]
 

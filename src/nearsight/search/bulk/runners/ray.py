@@ -7,12 +7,14 @@ whose machine goes, is replaced and its shard done again: Ray Data's own default
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from nearsight.core import errors
 from nearsight.core.errors import ClusterError, InputError, MissingExtra, NearsightError
 from nearsight.search.bulk.runners import Progress
 from nearsight.search.bulk.shard import Work, encode_shard
@@ -28,12 +30,17 @@ class Encoding:
         self.work = work
         self.encoder = work.encoder()
 
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, int]:
-        """{"shard": number} -> the same with its pictures, once its file is there."""
-        number = int(row["shard"])
-        for step in encode_shard(self.work, number, self.encoder):
-            done = step.done
-        return {"shard": number, "done": done}
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """{"shard": number} -> the same with how many pictures are done, once its file is there; or with what our own
+        error says, for Ray Data hands on no error as it was."""
+        number, done = int(row["shard"]), 0
+        try:
+            for step in encode_shard(self.work, number, self.encoder):
+                done = step.done
+        except NearsightError as error:
+            told = [type(error).__name__, error.message, error.code, error.hint]
+            return {"shard": number, "done": done, "error": json.dumps(told)}
+        return {"shard": number, "done": done, "error": ""}
 
 
 class OnRay:
@@ -60,9 +67,13 @@ class OnRay:
                     num_gpus=self.gpus or None,
                 )
                 for row in done.iter_rows():
+                    if row["error"]:
+                        kind, message, code, hint = json.loads(row["error"])
+                        raise getattr(errors, kind)(message, code=code, hint=hint)
                     yield row["shard"], row["done"], True
             except RayError as error:
-                raise _ours(error) from error
+                first = str(error).strip().splitlines()[:1]
+                raise ClusterError(f"Ray gave up: {type(error).__name__}: {''.join(first)}") from error
 
     def _pool(self, ray: Any) -> tuple[int, int]:
         """How many actors, and the processors of each: one actor for each GPU, or else for each machine, since a
@@ -105,7 +116,9 @@ def _cluster(address: str) -> Generator[Any, None, None]:
         return
     where: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS")}
     if not where["address"]:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 waits a minute where anything else runs
         where = {"address": "local", "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        where["_node_ip_address"] = "127.0.0.1"  # nobody else is to reach it
     try:
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -115,14 +128,3 @@ def _cluster(address: str) -> Generator[Any, None, None]:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _ours(error: BaseException) -> NearsightError:
-    """The error of our own that made a task fail, or else Ray's as one of ours."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, NearsightError):
-            return inner
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    first = str(error).strip().splitlines()[:1]
-    return ClusterError(f"Ray gave up: {type(error).__name__}: {''.join(first)}")
