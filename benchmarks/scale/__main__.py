@@ -1,0 +1,9 @@
+"""``python -m benchmarks.scale [--quick] [--only SECTION,...] [--runs PATH]``: docs/results/scale.*."""
+
+from __future__ import annotations
+
+from benchmarks import _sections
+
+SECTIONS = ("milvus_kills", "pgvector_kills")
+
+_sections.run("scale", SECTIONS, _sections.parser("scale", SECTIONS).parse_args())
