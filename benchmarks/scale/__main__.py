@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from benchmarks import _sections
 
-SECTIONS = ("milvus_kills", "pgvector_kills")
+SECTIONS = ("milvus_kills", "pgvector_kills", "ray")
 
 _sections.run("scale", SECTIONS, _sections.parser("scale", SECTIONS).parse_args())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -132,7 +134,8 @@ def run(
     seen = _Seen()
     work = encode(source, create(encoder), out, options, on=on)
     try:
-        render.watch(work, seen)
+        with contextlib.redirect_stdout(sys.stderr):  # what Ray prints of its workers is no result
+            render.watch(work, seen)
     except (render.Stopped, KeyboardInterrupt):
         raise render.Stopped("stopped; what is whole is kept. The same command goes on from here.") from None
     done = seen.done
