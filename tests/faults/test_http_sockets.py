@@ -173,7 +173,9 @@ def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(f"GET /items/{key}/picture HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        for _ in range(500):  # not until a time by the clock: a machine that stands still would make it too late at once
+        for _ in range(
+            500
+        ):  # not until a time by the clock: a machine that stands still would make it too late at once
             if _open_sockets(server) == 0:
                 break
             time.sleep(0.1)
