@@ -46,6 +46,15 @@ def test_a_second_run_does_nothing_and_a_third_only_what_changed(run: Run, pictu
     assert third["items"] == TOTAL
 
 
+def test_profile_says_where_the_time_goes(run: Run, pictures: Path) -> None:
+    told = run("index", pictures, "--profile", "--json")
+    assert told.code == 0
+    spent = json.loads(told.out.splitlines()[-1])["spent"]
+    assert {"walk", "read", "decode", "prepare", "encode", "commit"} <= set(spent)
+    assert "where the time went: " in told.err
+    assert "spent" not in json.loads(run("index", pictures, "--json").out.splitlines()[-1])
+
+
 def test_what_is_left_out_is_named_with_reason_and_repair(run: Run, pictures: Path, tmp_path: Path) -> None:
     (pictures / "notes.txt").write_text("no picture")
     whole = (pictures / "red" / "red_0.jpg").read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
@@ -136,6 +136,12 @@ def run(
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", metavar="", help="Show where the time goes: reading, decoding, the network, committing."
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", metavar="", help="JSON lines on stdout: one for each file left out, then the counts."),
@@ -165,6 +171,7 @@ def run(
             workers=workers,
             isolate=isolate,
             follow_links=follow_links,
+            profile=profile,
         )
         try:
             render.watch(render.generator(events), seen)
@@ -359,12 +366,28 @@ def _summary(seen: _Seen, total: int, as_json: bool, where: Path, folder: Path) 
     done = seen.done or Done("sync")
     if as_json:
         body: dict[str, Any] = {"event": "done", "collection": str(where), "items": total, **done.counts}
-        render.line({**body, "seconds": round(done.seconds, 3)})
+        spent = {"spent": {part: round(seconds, 3) for part, seconds in done.spent.items()}} if done.spent else {}
+        render.line({**body, "seconds": round(done.seconds, 3), **spent})
     told = [f"{count:,} {name}" for name, count in done.counts.items() if count and name != "skipped"]
     pace = f", {seen.encoded / done.seconds:,.0f} pictures a second" if seen.encoded and done.seconds > 0.5 else ""
     render.note(f"{total:,} pictures: {', '.join(told) or 'nothing to do'} ({render.duration(done.seconds)}{pace})")
+    if done.spent:
+        render.note(f"where the time went: {render.shares(done.spent)}; {_bound(done.spent)}")
     for text in skipped_table(seen.skipped, folder):
         render.note(text)
+
+
+def _bound(spent: Mapping[str, float]) -> str:
+    """Which part to make faster."""
+    first = ("walk", "waiting", "encode", "commit", "engine")  # one after the other; the rest goes on beside them
+    slowest = max(first, key=lambda part: spent.get(part, 0.0))
+    return {
+        "walk": "looking for files takes longest",
+        "waiting": "the network waits for pictures: reading and decoding take longest",
+        "encode": "the network takes longest",
+        "commit": "the disk takes longest",
+        "engine": "building the engine's index takes longest",
+    }[slowest]
 
 
 def skipped_table(skipped: list[Skipped], folder: Path | None = None) -> list[str]:

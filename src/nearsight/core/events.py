@@ -5,7 +5,7 @@ A generator that is closed early (Ctrl-C, ``.close()``) has kept everything it a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,11 +14,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``done`` of ``total`` (None while unknown) units of ``what`` are finished."""
+    """``done`` of ``total`` (None while unknown) units of ``what`` are finished; where it was asked for, ``spent``
+    says the seconds since the beginning by part of the work, of all threads together."""
 
     what: str
     done: int
     total: int | None = None
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end. ``counts`` by name, for instance added, updated, moved, dropped, unchanged, skipped."""
+    """The end. ``counts`` by name, for instance added, updated, moved, dropped, unchanged, skipped; ``spent`` as in
+    Step."""
 
     what: str
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    spent: Mapping[str, float] = field(default_factory=dict)
 
 
 Event = Step | Encoded | Skipped | Done

@@ -176,10 +176,11 @@ class Collection:
         workers: int | None = None,
         isolate: bool = False,
         follow_links: bool = False,
+        profile: bool = False,
     ) -> Iterator[Event]:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
-        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links)
+        options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links, profile)
         return noted(self.folder, syncing.sync(self, Path(root), options))
 
     def take_in(self, folder: Path, *, pictures: Path | None = None) -> Generator[Event, None, dict[str, int]]:

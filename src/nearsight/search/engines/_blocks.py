@@ -7,7 +7,7 @@ best k, more candidates are taken. Thus every kernel gives the same ranking for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,50 +16,18 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked
 from nearsight.core.errors import EngineError
+from nearsight.search.engines._kernels import ROWS, Chunk, Kernel, multiply, narrowed, nothing, scan
 from nearsight.search.engines._keys import KeyMap, Positions, require_queries, require_rows
 
 SLACK = 16
 """Candidates beyond k, so that a handful of ties or near ties at the cut costs no second pass."""
-ROWS = 8192
-"""Rows multiplied at once; smaller blocks are joined up to this size."""
+_SCAN_SLACK = 240
+"""The same for a scan, which knows scores to about 0.0002 only."""
+_SCANNED = 2
+"""Queries up to which reading is what takes the time; more of them are worth widening rows for."""
+_SCAN_ROWS = 8 * ROWS
 _QUERIES = 64
 _GATHER_BELOW = 0.05  # share of rows from which reading only the allowed ones is faster than reading all
-
-Chunk = tuple[Vectors, Positions | int, NDArray[np.bool_] | None]
-"""(n, d) float32 rows; their positions, or that of the first; which of them count (None: all)."""
-Kernel = Callable[[Vectors, Iterable[Chunk], int], tuple[Scores, Positions]]
-"""Queries (q, d), chunks, m -> scores and positions (q, m) in any order; -inf beside -1 where there are fewer."""
-
-
-def multiply(queries: Vectors, chunks: Iterable[Chunk], m: int) -> tuple[Scores, Positions]:
-    """The kernel in numpy: one matrix product a chunk, keeping the best m. Memory: q x (ROWS + m)."""
-    best, where = nothing(len(queries), m)
-    for rows, at, counts in chunks:
-        scores = queries @ rows.T
-        if counts is not None:
-            scores += np.where(counts, np.float32(0), np.float32(-np.inf))
-        # after the first chunks hardly any row beats anybody's m-th best: the costly selection sees those few only
-        beats = np.flatnonzero((scores > best.min(axis=1, keepdims=True)).any(axis=0))
-        if len(beats):
-            positions = at + beats if isinstance(at, int) else at[beats]
-            best, where = keep_best(best, where, scores[:, beats], positions, m)
-    return best, where
-
-
-def nothing(queries: int, m: int) -> tuple[Scores, Positions]:
-    """(q, m) empty places to start from."""
-    return np.full((queries, m), -np.inf, np.float32), np.full((queries, m), NO_KEY, np.int64)
-
-
-def keep_best(best: Scores, where: Positions, scores: Scores, positions: Positions, m: int) -> tuple[Scores, Positions]:
-    """The best m of (q, m) and (q, n) together, in any order; `positions` is (n,) or (q, n)."""
-    scores = np.concatenate([best, scores], axis=1)
-    positions = np.concatenate([where, np.broadcast_to(positions, (len(where), scores.shape[1] - m))], axis=1)
-    # -inf is an empty place whatever row it came from; NaN (a row nobody should have added) is never found
-    positions[~(scores > -np.inf)] = NO_KEY
-    scores[positions == NO_KEY] = -np.inf
-    top = np.argpartition(scores, scores.shape[1] - m, axis=1)[:, -m:]
-    return np.take_along_axis(scores, top, axis=1), np.take_along_axis(positions, top, axis=1)
 
 
 class Blocks:
@@ -138,23 +106,29 @@ class Blocks:
     def _search(self, queries: Vectors, k: int, allowed: Positions | None, count: int) -> Hits:
         if not k:
             return Hits(*nothing(len(queries), 0)[::-1])
-        m = min(k + SLACK, count)
-        rough, where = self._kernel(queries, self._chunks(allowed), m)
+        scans = len(queries) <= _SCANNED and all(block.dtype == np.float16 for block in self._blocks)
+        m = min(k + (_SCAN_SLACK if scans else SLACK), count)
+        if scans:
+            rough, where = scan(queries, self._chunks(allowed, _SCAN_ROWS), m)
+        else:
+            rough, where = self._kernel(queries, self._chunks(allowed, ROWS), m)
         scores = self._scores(queries, where)
         hits = ranked(np.where(where == NO_KEY, NO_KEY, self._keys.keys[where]), scores, k)
         if m == count:
             return hits
         # 4 sqrt(d) half-ulps: far above the error of a float32 sum of d products, whatever its order
         error = 4 * np.sqrt(self.dim) * 2.0**-23 * np.linalg.norm(queries, axis=1)
+        if scans:
+            error += np.linalg.norm(queries - narrowed(queries), axis=1)
         for i in np.flatnonzero(rough.min(axis=1) + error >= hits.scores[:, -1]):
             wider = self._search(queries[i : i + 1], min(4 * m, count), allowed, count)
             hits.keys[i], hits.scores[i] = wider.keys[0, :k], wider.scores[0, :k]
         return hits
 
-    def _chunks(self, allowed: Positions | None) -> Iterator[Chunk]:
+    def _chunks(self, allowed: Positions | None, size: int) -> Iterator[Chunk]:
         if allowed is not None and len(allowed) < _GATHER_BELOW * len(self._keys):
-            for i in range(0, len(allowed), ROWS):
-                yield self.rows(allowed[i : i + ROWS]), allowed[i : i + ROWS], None
+            for i in range(0, len(allowed), size):
+                yield self.rows(allowed[i : i + size]), allowed[i : i + size], None
             return
         counts = self._keys.alive
         if allowed is not None:
@@ -162,8 +136,8 @@ class Blocks:
             counts[allowed] = True
         whole = bool(counts.all())
         for start, block in zip(self._starts.tolist(), self._blocks, strict=False):
-            for i in range(0, len(block), ROWS):
-                rows = np.ascontiguousarray(block[i : i + ROWS], np.float32)
+            for i in range(0, len(block), size):
+                rows = block[i : i + size]
                 mine = None if whole else counts[start + i : start + i + len(rows)]
                 if mine is None or mine.any():
                     yield rows, start + i, mine

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked
 from nearsight.core.errors import EngineError
-from nearsight.search.engines._blocks import ROWS, SLACK, Blocks, Chunk, multiply, nothing
+from nearsight.search.engines._blocks import SLACK, Blocks
+from nearsight.search.engines._kernels import ROWS, Chunk, multiply, nothing
 from nearsight.search.engines._keys import KeyMap, Positions, require_queries, require_rows
 
 faiss: Any = _faiss  # the stubs it ships know a part of it only

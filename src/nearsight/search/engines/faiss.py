@@ -18,8 +18,9 @@ import faiss as _faiss
 import numpy as np
 
 from nearsight.core.arrays import NO_KEY, Scores, Vectors
-from nearsight.search.engines._blocks import Blocks, Chunk, keep_best, nothing
+from nearsight.search.engines._blocks import Blocks
 from nearsight.search.engines._faiss_index import FaissIndex, Plan
+from nearsight.search.engines._kernels import Chunk, keep_best, nothing, widened
 from nearsight.search.engines._keys import Positions
 
 faiss: Any = _faiss  # the stubs it ships know a part of it only
@@ -28,7 +29,8 @@ faiss: Any = _faiss  # the stubs it ships know a part of it only
 def brute_force(queries: Vectors, chunks: Iterable[Chunk], m: int) -> tuple[Scores, Positions]:
     """FAISS's kernel over each chunk (see `Kernel`)."""
     best, where = nothing(len(queries), m)
-    for rows, at, counts in chunks:
+    for given, at, counts in chunks:
+        rows = widened(given)
         n = min(m, len(rows))
         scores, found = np.empty((len(queries), n), np.float32), np.empty((len(queries), n), np.int64)
         selector = None if counts is None else faiss.IDSelectorBitmap(np.packbits(counts, bitorder="little"))

@@ -18,6 +18,7 @@ from nearsight.data.images import Found, Limits, decode, read, walk
 from nearsight.search.sync.difference import Difference
 from nearsight.search.sync.options import DEFAULT_LIMITS, Annotation, Options, columns
 from nearsight.search.sync.pipeline import Pipeline
+from nearsight.search.sync.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
@@ -40,10 +41,10 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
     if not collection.store.write:
         raise ReadOnly(f"{collection.folder} is open for reading only")
     started = time.monotonic()
-    counts = dict.fromkeys(_COUNTS, 0)
+    counts, clock = dict.fromkeys(_COUNTS, 0), Stopwatch()
     difference = Difference(collection.store, root.resolve(), forget=options.drop == "always")
     try:
-        for event in _told(difference, options):
+        for event in clock.each("walk", _told(difference, options)):
             counts["skipped"] += isinstance(event, Skipped)
             yield event
         if options.drop == "safe":
@@ -51,7 +52,7 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
         counts["unchanged"] = difference.unchanged()
         total = difference.count_jobs()
         if total:
-            yield from Pipeline(collection, difference, options, counts).run(total)
+            yield from Pipeline(collection, difference, options, counts, clock).run(total)
         if options.annotate is not None:
             yield from _annotate(collection, difference.root_id, options.annotate, counts)
         if options.drop != "never":
@@ -59,10 +60,11 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
     finally:
         difference.close()
     yield Step("engine", 0, None)
-    collection.build_engine()
+    with clock("engine"):
+        collection.build_engine()
     if "text" in collection.modalities:
         counts["captions"] = yield from collection.encode_captions()
-    yield Done("sync", counts, time.monotonic() - started)
+    yield Done("sync", counts, time.monotonic() - started, clock.spent() if options.profile else {})
 
 
 def sample(root: Path, count: int, limits: Limits = DEFAULT_LIMITS, *, side: int = 0) -> Iterator[Image.Image]:

@@ -40,6 +40,8 @@ class Options:
     isolate: bool = False
     """Decode in processes that can be killed (slower): for pictures from people you do not trust."""
     follow_links: bool = False
+    profile: bool = False
+    """Steps and Done tell where the time went (`nearsight.search.sync.stopwatch`)."""
 
     def __post_init__(self) -> None:
         if self.drop not in ("safe", "always", "never"):

@@ -26,6 +26,7 @@ from nearsight.encode import Encoder
 from nearsight.search.store.store import Record
 from nearsight.search.sync.difference import STAT, Difference, Job
 from nearsight.search.sync.options import Options
+from nearsight.search.sync.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
@@ -50,10 +51,15 @@ class Pipeline:
     """One run over the jobs of a `Difference`. `counts` is added to as work is committed."""
 
     def __init__(
-        self, collection: Collection, difference: Difference, options: Options, counts: dict[str, int]
+        self,
+        collection: Collection,
+        difference: Difference,
+        options: Options,
+        counts: dict[str, int],
+        clock: Stopwatch,
     ) -> None:
         self.collection, self.store = collection, collection.store
-        self.difference, self.options, self.counts = difference, options, counts
+        self.difference, self.options, self.counts, self.clock = difference, options, counts, clock
         self._claimed: set[bytes] = set()
         self._claim = threading.Lock()
         self._waiting: dict[bytes, list[Job]] = {}
@@ -118,19 +124,24 @@ class Pipeline:
                 while flight and (len(flight) >= ahead or flying > _FLIGHT_BYTES):
                     future, weight = flight.popleft()
                     flying -= weight
-                    yield future.result()
+                    yield self._result(future)
                 flight.append((pool.submit(self._look, job, encoder, isolated), job.stat[0]))
                 flying += job.stat[0]
             while flight:
-                yield flight.popleft()[0].result()
+                yield self._result(flight.popleft()[0])
+
+    def _result(self, future: Future[_Look]) -> _Look:
+        with self.clock("waiting"):
+            return future.result()
 
     def _look(self, job: Job, encoder: Encoder, isolated: Isolated | None) -> _Look:
         """In a worker: read, hash, and unless the hash is known or another worker has it, decode and prepare."""
         digest = b""
         try:
             path = self.difference.root / os.fsdecode(job.path)
-            content = read(path, self.options.limits, follow_links=self.options.follow_links)
-            digest = picture_hash(content)
+            with self.clock("read"):
+                content = read(path, self.options.limits, follow_links=self.options.follow_links)
+                digest = picture_hash(content)
             with self.store.reading() as catalogue:
                 known = catalogue.one("SELECT key FROM item WHERE sha256=? LIMIT 1", digest) is not None
             with self._claim:
@@ -139,14 +150,17 @@ class Pipeline:
             if known:
                 return _Look(job, digest)
             unpack = decode if isolated is None else isolated.decode
-            picture = unpack(content, limits=self.options.limits, side=encoder.tower.side)
-            return _Look(job, digest, encoder.prepare(picture))
+            with self.clock("decode"):
+                picture = unpack(content, limits=self.options.limits, side=encoder.tower.side)
+            with self.clock("prepare"):
+                return _Look(job, digest, encoder.prepare(picture))
         except PictureError as error:
             return _Look(job, digest, error=error)
 
     def _encode(self, batch: Sequence[_Look], encoder: Encoder) -> Iterator[Event]:
         try:
-            vectors = encoder.encode_prepared([look.prepared for look in batch if look.prepared is not None])
+            with self.clock("encode"):
+                vectors = encoder.encode_prepared([look.prepared for look in batch if look.prepared is not None])
         except InputError:  # one vector without a direction must not take the batch with it
             if len(batch) == 1:
                 error = PictureError("the encoder gives no vector for it", code="picture/no-vector")
@@ -236,7 +250,8 @@ class Pipeline:
         return len(pending)
 
     def _commit(self, done: int, total: int) -> Iterator[Event]:
-        count = self._flush()
+        with self.clock("commit"):
+            count = self._flush()
         if count:
             yield Encoded(count)
-        yield Step("encode", done, total)
+        yield Step("encode", done, total, self.clock.spent() if self.options.profile else {})
