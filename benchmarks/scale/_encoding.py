@@ -1,4 +1,4 @@
-"""A run of ``nearsight encode --on ray`` whose actors are killed, and what came of it."""
+"""Runs of ``nearsight encode`` in which those who encode are killed, and what came of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks._results import ROOT
+from nearsight.core.artefact import MANIFEST
 from nearsight.core.events import outcome
 from nearsight.encode import create
 from nearsight.search.bulk import Options, encode
@@ -41,22 +42,23 @@ class Told:
     seconds: float
 
 
-def killed(base: Path, kills: int, *, pictures: int, rows: int, seed: int = 0) -> Told:
-    """SIGKILL the actor at random moments of its work, `kills` times; then let the run end."""
+def killed(base: Path, kills: int, *, pictures: int, rows: int, on: str = "ray", seed: int = 0) -> Told:
+    """SIGKILL who encodes at random moments of their work, `kills` times; then let the run end. On Ray that is the
+    actor, and the run goes on by itself; ``local`` it is the run, which is begun again."""
     _draw(base / "pictures", pictures)
     draw, begun, done, runs = np.random.default_rng(seed), time.monotonic(), 0, 0
     out = base / "out"
-    while not runs or not _whole(out):
-        process = _start(base, out, rows)
+    while not _whole(out):
+        process = _start(base, out, rows, on)
         runs += 1
         while process.poll() is None:
             if time.monotonic() - begun > _MOST_SECONDS:
                 process.kill()
                 raise RuntimeError(f"the run did not end: {done} kills")
-            if done < kills and _kill(process.pid, out, float(draw.uniform(0, 0.3))):
+            if done < kills and _kill(process.pid, out, float(draw.uniform(0, 0.3)), on):
                 done += 1
             time.sleep(0.02)
-        if process.returncode:
+        if process.returncode not in (0, -signal.SIGKILL if on == "local" else 0):
             raise RuntimeError(f"encode left with {process.returncode}")
     return Told(done, *_counted(base, out, rows), runs, time.monotonic() - begun)
 
@@ -71,18 +73,18 @@ def _draw(folder: Path, many: int) -> None:
         Image.fromarray(small).resize((640, 480), Image.Resampling.BICUBIC).save(place, quality=90)
 
 
-def _start(base: Path, out: Path, rows: int) -> subprocess.Popen[bytes]:
+def _start(base: Path, out: Path, rows: int, on: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "nearsight", "--quiet", "encode", str(base / "pictures"), "-e", _TOWER]
-    command += ["-o", str(out), "--rows", str(rows), "--on", "ray"]
+    command += ["-o", str(out), "--rows", str(rows), "--on", on]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _whole(out: Path) -> bool:
-    return len(numbers(out, SHARDS)) == read_run(out)["shards"]
+    return (out / MANIFEST).is_file() and len(numbers(out, SHARDS)) == read_run(out)["shards"]
 
 
-def _kill(driver: int, out: Path, after: float) -> bool:
+def _kill(driver: int, out: Path, after: float, on: str) -> bool:
     """An actor that has begun a shard dies `after` seconds later. False where there was none."""
     import psutil
 
@@ -90,11 +92,13 @@ def _kill(driver: int, out: Path, after: float) -> bool:
         return False
     time.sleep(after)
     try:
-        for one in psutil.Process(driver).children(recursive=True):
-            if one.name().startswith(_ACTOR[:15]) and one.cmdline()[0].startswith(_ACTOR):
+        here = psutil.Process(driver)
+        for one in [here] if on == "local" else here.children(recursive=True):
+            if on == "local" or one.cmdline()[0].startswith(_ACTOR):
                 working = any((out / TRIES).glob("*"))
                 one.send_signal(signal.SIGKILL)
-                one.wait(30)
+                if one is not here:
+                    one.wait(30)
                 return working
     except (psutil.Error, IndexError, OSError):  # it ended by itself
         return False
