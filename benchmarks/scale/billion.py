@@ -87,7 +87,7 @@ def table(g: Given) -> str:
     """The parameters and the plan, as Markdown."""
     lines = ["| given | | |", "|---|---|---|"]
     told = {
-        "n": ("n", "pictures"), "encode": ("r", f"pictures/s of a machine: {_CORES} cores that do nothing else / `bulk_encode_cpu`"),
+        "n": ("n", "pictures"), "encode": ("r", f"pictures/s of a machine: {_CORES} cores / `bulk_encode_cpu`"),
         "take_in": ("i", "pictures/s of a writer, `bulk_import_rate`"),
         "file": ("f", "bytes of a file, `bulk_file_bytes`"), "planned": ("p", "bytes, `bulk_plan_bytes`"),
         "shard": ("s", "bytes, `bulk_shard_bytes`"), "item": ("c", "bytes, `bulk_item_bytes`"),

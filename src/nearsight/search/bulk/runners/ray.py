@@ -91,8 +91,8 @@ class OnRay:
 
 def build(*, actors: int = 0, cpus: int = 0, gpus: int = 0, address: str = "") -> OnRay:
     """`actors`: how many hold the encoder (0: as many as the cluster has GPUs, or without `gpus` machines). `cpus` and
-    `gpus`: of each actor (0 cpus: its share of the machine). `address`: of a cluster, as Ray takes it (``auto``,
-    ``ray://host:10001``).
+    `gpus`: of each actor (0 cpus: its share of the machine). `address`: of a cluster that this machine is part of
+    (``auto``, ``host:6379``).
 
     Raises InputError (code ``bulk/options``) for numbers below 0.
     """
