@@ -19,9 +19,15 @@ from typing import Any
 
 from benchmarks._fault_bytes import flips, junk, pages, unsealed
 from benchmarks._fault_kills import kills
+from benchmarks._fault_migration import migrating, migration_kills
 from benchmarks._fault_writes import disk_full, failpoints
 
-__all__ = ["alone", "disk_full", "failpoints", "flips", "junk", "kills", "pages", "unsealed"]
+__all__ = [
+    "alone", "disk_full", "failpoints", "flips", "junk", "kills", "migrating", "migration_kills", "pages", "unsealed",
+]  # fmt: skip
+
+
+_ALL = (kills, flips, pages, junk, unsealed, failpoints, disk_full, migrating, migration_kills)
 
 
 def alone(name: str, *numbers: int) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def alone(name: str, *numbers: int) -> dict[str, Any]:
 def main() -> None:
     """One of the functions, by name, with its number; prints JSON."""
     name, *given = sys.argv[1:]
-    chosen = {f.__name__: f for f in (kills, flips, pages, junk, unsealed, failpoints, disk_full)}[name]
+    chosen = {f.__name__: f for f in _ALL}[name]
     started = time.monotonic()
     result = chosen(*map(int, given))
     print(json.dumps({**result, "seconds": round(time.monotonic() - started, 1)}))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from benchmarks.scale._servers import Milvus, Postgres
+
     from serving import Served
 
 
@@ -21,6 +23,32 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data: {root} is not there (set NEARSIGHT_DATA)")
     return root
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres with pgvector, for the engine `pgvector` to find. Skips where there is none to start."""
+    pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
+    pytest.importorskip("pgserver", reason="needs the package pgserver: a Postgres to start")
+    from benchmarks.scale._servers import Postgres
+
+    server = Postgres()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEARSIGHT_PGVECTOR", server.where)
+        yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[Milvus]:
+    """A Milvus server. Skips where there is none to start."""
+    pytest.importorskip("pymilvus", reason="needs the 'milvus' extra")
+    pytest.importorskip("milvus", reason="needs the package milvus: a server to start")
+    from benchmarks.scale._servers import Milvus
+
+    server = Milvus()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

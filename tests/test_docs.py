@@ -407,6 +407,28 @@ def test_the_files_of_a_bulk_run_are_those_of_its_page(tmp_path: Path) -> None:
     assert "given up after ten of them" in page
 
 
+def test_the_python_of_migrate_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skimage")
+    monkeypatch.chdir(tmp_path)
+    load("drawn?n=12&size=64", tmp_path / "drawn")
+    with Collection.create(tmp_path / "shop.ns", create("colour")) as shop:
+        list(shop.sync(tmp_path / "drawn"))
+    page = (PAGE.parent / "migrate.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "migrate.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[-1].startswith("hog")
+
+
+def test_the_codes_of_migrate_are_on_its_page() -> None:
+    page = (PAGE.parent / "migrate.md").read_text(encoding="utf-8")
+    told = [file.read_text(encoding="utf-8") for file in (ROOT / "src").rglob("*migrat*.py")]
+    codes = set(re.findall(r'"(migrate/[a-z]+)"', "".join(told)))
+    assert len(codes) >= 5
+    assert codes == set(re.findall(r"^\| `(migrate/[a-z]+)` \|", page, re.MULTILINE))
+
+
 def test_every_route_limit_and_metric_of_the_api_is_documented(tmp_path: Path) -> None:
     from nearsight.http import guard, settings
     from nearsight.http.app import create_app

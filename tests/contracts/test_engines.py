@@ -1,10 +1,14 @@
-"""Every engine, judged by looking at every vector. An engine with variants lists here those to judge."""
+"""Every engine, judged by looking at every vector. An engine with variants lists here those to judge.
+
+What stands elsewhere is judged on a real server (or Milvus Lite), where the packages are there to start one.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from nearsight.core.arrays import NO_KEY, Hits, unit
 from nearsight.core.errors import EngineError, UnknownName
-from nearsight.search.engines import ENGINES, Engine
+from nearsight.search.engines import ENGINES, Elsewhere, Engine
+
+if TYPE_CHECKING:
+    from benchmarks.scale._servers import Milvus
 
 VARIANTS = {
     "faiss": [
@@ -28,15 +35,40 @@ VARIANTS = {
         "SQ8",
         "IVF16,PQ16x4?nprobe=8",
         "PCA24,SQ8",
-    ]
+    ],
+    "pgvector": ["", "hnsw"],
 }
 ADDRESSES = [f"{n}/{v}" if v else n for n in ENGINES.names() for v in VARIANTS.get(n, [""])]
 DIM, N = 32, 3000
+BUILT: list[Engine] = []
 
 
 def build(address: str, dim: int = DIM) -> Engine:
     engine: Engine = ENGINES.build(address, dim=dim)
+    BUILT.append(engine)
     return engine
+
+
+def close(engines: Iterable[Engine]) -> None:
+    for engine in engines:
+        if isinstance(engine, Elsewhere):
+            engine.close()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    close(BUILT)
+    BUILT.clear()
+
+
+def require_server(address: str, request: pytest.FixtureRequest) -> None:
+    """Tests of what is not installed are skipped."""
+    if address.startswith("pgvector"):
+        request.getfixturevalue("postgres")
+    if address.startswith("milvus"):
+        pytest.importorskip("pymilvus", reason="needs the 'milvus' extra")
+        pytest.importorskip("milvus_lite", reason="needs the 'milvus' extra")
 
 
 def clustered(n: int, seed: int, dim: int = DIM) -> np.ndarray:
@@ -77,27 +109,38 @@ QUERIES = clustered(30, 3)
 
 @pytest.fixture(params=ADDRESSES)
 def address(request: pytest.FixtureRequest) -> str:
+    require_server(request.param, request)
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Engines that were trained once, by address."""
-    folder, saved = tmp_path_factory.mktemp("engines"), dict[str, Path]()
-    for i, address in enumerate(ADDRESSES):
-        engine = build(address)
-        if engine.derived:
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], tuple[Engine, Path]]]:
+    """The engine of an address that was trained once, and where it is saved."""
+    folder, made = tmp_path_factory.mktemp("engines"), dict[str, tuple[Engine, Path]]()
+
+    def get(address: str) -> tuple[Engine, Path]:
+        if address not in made:
+            engine: Engine = ENGINES.build(address, dim=DIM)
             engine.add(KEYS, VECTORS)
-            saved[address] = folder / str(i)
-            engine.save(saved[address])
-    return saved
+            path = folder / str(len(made))
+            if engine.derived:
+                engine.save(path)
+            made[address] = engine, path
+        return made[address]
+
+    yield get
+    close(engine for engine, _ in made.values())
 
 
 @pytest.fixture
-def engine(address: str, saved: dict[str, Path]) -> Engine:
+def engine(address: str, first: Callable[[str], tuple[Engine, Path]]) -> Engine:
+    again, path = first(address)
+    if isinstance(again, Elsewhere):  # its table stays from test to test, and is told what it lacks
+        again.add(KEYS, VECTORS)
+        return again
     engine = build(address)
     if engine.derived:
-        engine.load(saved[address])
+        engine.load(path)
     else:
         engine.add(KEYS, VECTORS)
     return engine
@@ -329,6 +372,10 @@ def test_threads_find_the_same(engine: Engine) -> None:
 @pytest.mark.parametrize("rows", [20, N])
 def test_saves_and_loads(address: str, tmp_path: Path, rows: int) -> None:
     engine, path = build(address), tmp_path / "engine"
+    again = build(address)
+    for one in (engine, again):
+        if isinstance(one, Elsewhere):
+            one.settle(tmp_path / "table", f"saved_{rows}_{len(address)}")
     if not engine.derived:
         with pytest.raises(EngineError, match="engine/file"):
             engine.save(path)
@@ -337,7 +384,6 @@ def test_saves_and_loads(address: str, tmp_path: Path, rows: int) -> None:
     engine.add(KEYS[:5], VECTORS[5:10])
     engine.remove(KEYS[7:10])
     engine.save(path)
-    again = build(address)
     again.load(path)
     assert len(again) == len(engine) == rows - 3
     same(again.search(QUERIES, 10), engine.search(QUERIES, 10))
@@ -399,11 +445,16 @@ class Model(RuleBasedStateMachine):
             assert len(self.engine) == len(self.model)
 
 
-@pytest.mark.parametrize("address", ["exact", "faiss/Flat", "faiss/HNSW4", "faiss/SQ8"])
-def test_does_what_a_dictionary_does(address: str) -> None:
+@pytest.mark.parametrize("address", ["exact", "faiss/Flat", "faiss/HNSW4", "faiss/SQ8", "milvus", "pgvector/hnsw"])
+def test_does_what_a_dictionary_does(address: str, request: pytest.FixtureRequest) -> None:
+    require_server(address, request)
     machine = type("Model", (Model,), {"address": address})
     quick = settings(
-        max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=4 if isinstance(build(address), Elsewhere) else 25,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
     )
     run_state_machine_as_test(machine, settings=quick)
 
@@ -411,3 +462,24 @@ def test_does_what_a_dictionary_does(address: str) -> None:
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(UnknownName):
         build("fais/Flat")
+
+
+@pytest.mark.slow
+def test_a_milvus_server_does_what_is_asked_of_every_engine(milvus: Milvus, tmp_path: Path) -> None:
+    address = f"milvus?uri={milvus.where}"
+    engine = build(address)
+    engine.add(KEYS, VECTORS)
+    engine.save(tmp_path / "saved")
+    test_its_address_builds_it_again(engine, address)
+    for judge in (
+        test_finds_what_brute_force_finds,
+        lambda one: test_among_after_removal_gives_k(one, 0.5, 10),
+        lambda one: test_among_after_removal_gives_k(one, 0.02, N + 7),
+        test_among_nothing_unknown_keys_or_one,
+        test_threads_find_the_same,
+        test_k_is_guaranteed_after_most_were_removed,
+        test_replaces_removes_and_adds_again,
+    ):
+        engine.add(KEYS, VECTORS)  # what the one before removed or replaced
+        judge(engine)
+    test_saves_and_loads(address, tmp_path, 20)

@@ -51,9 +51,23 @@ def test_disk_full_at_every_4_kb(counted: Counted) -> None:
     require_nothing_lost(result)
 
 
+def test_failpoints_on_the_way_to_another_encoder_and_back(counted: Counted) -> None:
+    result = counted("migrating", 11)
+    assert result["trials"] >= 15
+    require_nothing_lost(result)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "number"), [("kills", 60), ("failpoints", 1), ("disk_full", 64)])
+def test_killed_on_the_way_to_another_encoder_and_back(counted: Counted) -> None:
+    result = counted("migration_kills", 60)
+    assert result["switched"], "some of them got there"
+    require_nothing_lost(result)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "number"), [("kills", 60), ("failpoints", 1), ("disk_full", 64), ("migrating", 1)])
 def test_more_of_them_lose_nothing(counted: Counted, name: str, number: int) -> None:
     require_nothing_lost(counted(name, number))
 

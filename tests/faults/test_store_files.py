@@ -106,7 +106,7 @@ def _one_more(folder: Path) -> Path:
 def test_a_newer_format_is_refused_and_left_untouched(store: Collection) -> None:
     store.close()
     body = read_manifest(store.folder / MANIFEST, "nearsight-collection", 1)
-    write_manifest(store.folder / MANIFEST, "nearsight-collection", 2, body["meta"], {})
+    write_manifest(store.folder / MANIFEST, "nearsight-collection", 3, body["meta"], {})
     before = tree(store.folder)
     for use in (
         lambda: Collection.open(store.folder),

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from nearsight.cli import places, render
+from nearsight.cli.ladder import remember_speed
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
@@ -184,6 +185,7 @@ def run(
             if report is not None:
                 _write_report(report, seen.skipped)
         _summary(seen, len(kept), as_json, where, folder.resolve())
+        remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
             given = "PICTURE|WORDS" if "text" in kept.modalities else "PICTURE"
@@ -201,8 +203,8 @@ def make(
     """A new collection for a folder. An encoder that learns does so from a sample of it, and that is remembered."""
     from nearsight.encode import create
     from nearsight.search.collection import Collection
+    from nearsight.search.store.takeover import LEARNED
     from nearsight.search.sync import sample
-    from nearsight.study.collection import LEARNED
 
     made = create(encoder or ENCODER)
     learns = not made.tower.fitted
@@ -227,15 +229,15 @@ def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype |
 
 def _require_same(kept: Collection, encoder: str) -> None:
     from nearsight.encode import create
+    from nearsight.search.migration import made_by
 
-    made_by = kept.store.manifest["encoder"]
     given = create(encoder)
-    # what learns from pictures has no fingerprint before: the same address means the one that learned
-    same = given.spec.fingerprint == kept.fingerprint if given.tower.fitted else given.tower.address == made_by
-    if not same:
+    if not made_by(given, kept.store.manifest):
+        place = render.shown(kept.folder)
         raise EncoderMismatch(
-            f"{kept.folder} was made by {made_by}; {given.tower.address} gives other vectors",
-            hint="leave --encoder out, or index into a new collection: --collection PATH",
+            f"{place} was made by {kept.store.manifest['encoder']}; {given.tower.address} gives other vectors",
+            hint=f"to change its encoder: nearsight migrate {place} --encoder {encoder}; to keep it, leave --encoder "
+            "out; or index into a new collection: --collection PATH",
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HIDDEN = ".nearsight"
 VARIABLE = "NEARSIGHT_COLLECTION"
-_OURS = ("manifest.json", "catalogue.sqlite")
+_MANIFEST, _CATALOGUE, _GENERATIONS = "manifest.json", "catalogue.sqlite", "generations"
 
 CollectionOption = Annotated[
     Path | None,
@@ -55,9 +55,9 @@ def find(given: Path | None) -> Path:
         return named(Path(os.environ[VARIABLE]).expanduser())
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if any((folder / HIDDEN / name).is_file() for name in _OURS):
+        if (folder / HIDDEN / _MANIFEST).is_file() or (folder / HIDDEN / _CATALOGUE).is_file():
             return folder / HIDDEN
-        if all((folder / name).is_file() for name in _OURS):
+        if (folder / _MANIFEST).is_file() and any((folder / name).exists() for name in (_CATALOGUE, _GENERATIONS)):
             return folder  # standing inside one
     raise NotACollection(
         f"there is no collection in {here} or above it",

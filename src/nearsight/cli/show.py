@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nearsight.cli import places, render
+from nearsight.cli import ladder, places, render
 from nearsight.core.errors import InputError, NearsightError, UnknownName
 
 if TYPE_CHECKING:
     from nearsight.core.registry import Catalogue
+    from nearsight.encode.ladder import Rung
 
 EXAMPLES = """nearsight show
+nearsight show encoders --measure
 nearsight show engines faiss
 nearsight show ~/Pictures"""
 
@@ -40,7 +43,7 @@ CATALOGUES = {
     "samplers": ("nearsight.learn.samplers", "SAMPLERS", "which pictures and captions make a batch"),
 }
 """Word on the command line -> module, name in it, and what its members are for."""
-RECIPES = "recipes"
+ENCODERS, RECIPES = "encoders", "recipes"
 
 
 def run(
@@ -53,15 +56,29 @@ def run(
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One component of that catalogue.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One component of that catalogue; of encoders also a folder.", show_default=False
+        ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            metavar="",
+            help="Time the encoders that can be built without a network, a few seconds each, and remember it.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
 ) -> None:
     """Show what there is to choose from, or describe a collection.
 
     Lists the catalogues, explains one component with its options and defaults, or describes what lies at a path: a
-    collection, an indexed folder, an encoder folder.
+    collection, an indexed folder, an encoder folder. Encoders are shown side by side: size, speed, quality, how to get
+    them, and whether they work here and now.
     """
+    if measure and (what, name) != (ENCODERS, None):
+        raise InputError("--measure times encoders", code="show/measure", hint=f"nearsight show {ENCODERS} --measure")
     if what is None:
         bodies = {word: _members(catalogue(word)) for word in CATALOGUES}
         if as_json:
@@ -82,7 +99,10 @@ def run(
             _print_members(_recipes())
     elif what in CATALOGUES:
         if name is not None:
-            _explain(catalogue(what), name, as_json)
+            _explain(catalogue(what), name, as_json, ladder.rungs_named(name) if what == ENCODERS else [])
+            return
+        if what == ENCODERS:
+            ladder.show(as_json=as_json, measure=measure)
             return
         members = _members(catalogue(what))
         if as_json:
@@ -139,14 +159,25 @@ def _print_members(members: dict[str, str]) -> None:
         render.out(text)
 
 
-def _explain(of: Catalogue, name: str, as_json: bool) -> None:
+def _explain(of: Catalogue, name: str, as_json: bool, known: Sequence[Rung] = ()) -> None:
+    """`known`: the encoders that `name` means, where it means some."""
+    rungs = [ladder.facts(rung) for rung in known]
+    if Path(name).is_dir() and known:
+        for text in [json.dumps({"encoders": rungs}, indent=1)] if as_json else ladder.table_of(known):
+            render.out(text)
+        return
     told, usage, options = of.help(name), of.usage(name), of.options(name)
     if as_json:
         listed = [{"name": o.name, "kind": o.kind, "default": o.default} for o in options]
-        render.out(json.dumps({"name": name, "help": told, "usage": usage, "options": listed}, indent=1))
+        body = {"name": name, "help": told, "usage": usage, "options": listed}
+        render.out(json.dumps({**body, "encoders": rungs} if rungs else body, indent=1))
         return
     render.out(render.paint(name, "bold"))
     for text in render.wrapped(told, 2):
+        render.out(text)
+    if known:
+        render.out()
+    for text in ladder.table_of(known):
         render.out(text)
     if options:
         render.out()

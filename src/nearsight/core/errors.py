@@ -17,6 +17,7 @@
     │   └── EncoderMismatch   vectors of two encoders would be mixed
     ├── TrainingError         training cannot go on
     ├── EngineError           a vector index refused or failed
+    │   └── EngineAway        one that stands elsewhere: down, slow, or answering in part
     ├── ClusterError          what hands out work to several machines failed
     └── StoreError            the collection on disk
         ├── NotACollection    nothing there, or something else
@@ -172,6 +173,17 @@ class EngineError(NearsightError):
     """A vector index refused or failed."""
 
     default_code = "engine"
+
+
+class EngineAway(EngineError):
+    """An engine that stands elsewhere did not do what it was asked: searches are answered without it meanwhile.
+
+    ``code``: ``engine/away`` (not reached, broke off, refused), ``engine/slow`` (no answer in time), ``engine/partial``
+    (fewer answers than there must be), ``engine/count`` (it holds other rows than it was told).
+    """
+
+    default_code = "engine/away"
+    default_hint = "start its server; what it lacks, the next sync tells it"
 
 
 class ClusterError(NearsightError):

@@ -103,7 +103,12 @@ def _measure(runtime: Runtime, network: Any, golden: Golden) -> dict[str, Any]:
 
 def _key(fingerprint: str, able: Mapping[str, Runtime]) -> str:
     versions = sorted({r.versions() for r in able.values()})
-    return " | ".join([fingerprint, _processor(), f"{os.cpu_count()} cores", *versions])
+    return " | ".join([fingerprint, machine(), *versions])
+
+
+def machine() -> str:
+    """What figures of speed hold for: the processor and how many cores it has."""
+    return f"{_processor()} | {os.cpu_count()} cores"
 
 
 def _processor() -> str:

@@ -23,47 +23,108 @@ from nearsight.http.settings import Settings
 from nearsight.search.collection import Collection
 from nearsight.search.examples import Eyes
 from nearsight.search.listing import facets, hashes
+from nearsight.search.store import generations
 from nearsight.search.thumbnails import SIDES, Thumbnail, Thumbnails
 from nearsight.search.together import Together
 
 _KEEP_WRITER = 2.0
 """Seconds without a change, after which another process may write."""
+_LINGER = 60.0
+"""Seconds after which nobody searches any more in a generation that does not answer."""
+
+
+class Reading:
+    """One generation of a collection, open for reading twice: one handle searches, so that long lists on the other do
+    not make searches wait for the catalogue."""
+
+    def __init__(self, folder: Path, settings: Settings, decoder: Isolated) -> None:
+        self.reader = Collection.open(folder, read_only=True)
+        self.shelf = Collection.open(folder, read_only=True)
+        self.eyes = _Shared(self.reader, settings, decoder)
+        self.copies = Copies(self.shelf)
+
+    def warm(self) -> None:
+        """Load what the first search needs: the encoder, the vectors' checksums, the engine."""
+        if (self.reader.store.folder / "encoder").is_dir():
+            self.eyes.picture(Image.new("RGB", (64, 64), "grey"))
+            if "text" in self.reader.modalities:
+                with suppress(NearsightError):  # a word that it does not know
+                    self.eyes.words("picture")
+        if len(self.reader):
+            self.reader.find(np.eye(1, self.reader.dim, dtype=np.float32)[0], 1)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.copies.close()
+        self.reader.close()
+        self.shelf.close()
 
 
 class Room:
-    """A collection's folder, open for reading twice: one handle searches, so that long lists on the other do not make
-    searches wait for the catalogue."""
+    """A collection's folder. What is read is of the generation that answers: whoever needs several things of one takes
+    `now` once, because another one may come to answer (`nearsight.search.migration`)."""
 
     def __init__(self, name: str, folder: Path, settings: Settings, decoder: Isolated) -> None:
         self.name = name
         self.folder = folder
         self.settings = settings
-        self.reader = Collection.open(folder, read_only=True)
-        self.shelf = Collection.open(folder, read_only=True)
+        self._decoder = decoder
+        self.now = Reading(folder, settings, decoder)
         self.writable = not settings.read_only and os.access(folder, os.W_OK)
         self.thumbnails = Thumbnails(folder, keep=self.writable)
-        self.eyes = _Shared(self.reader, settings, decoder)
-        self.copies = Copies(self.shelf)
         self.state = "not loaded yet"
         self._writer: Collection | None = None
         self._writing = threading.Lock()
         self._written = 0.0
+        self._following = threading.Lock()
+        self._past: list[tuple[float, Reading]] = []
         self._told: dict[str, Any] | None = None
         self._count_again = 0.0
 
+    @property
+    def reader(self) -> Collection:
+        """The handle that searches."""
+        return self.now.reader
+
+    @property
+    def shelf(self) -> Collection:
+        """The handle for lists."""
+        return self.now.shelf
+
+    @property
+    def eyes(self) -> _Shared:
+        """What decodes and encodes."""
+        return self.now.eyes
+
+    @property
+    def copies(self) -> Copies:
+        """Its near-duplicates."""
+        return self.now.copies
+
     def warm(self) -> None:
-        """Load what the first search needs: the encoder, the vectors' checksums, the engine."""
+        """Load what the first search needs."""
         try:
-            if (self.folder / "encoder").is_dir():
-                self.eyes.picture(Image.new("RGB", (64, 64), "grey"))
-                if "text" in self.reader.modalities:
-                    with suppress(NearsightError):  # a word that it does not know
-                        self.eyes.words("picture")
-            if len(self.reader):
-                self.reader.find(np.eye(1, self.reader.dim, dtype=np.float32)[0], 1)
+            self.now.warm()
             self.state = "ready"
         except NearsightError as error:
             self.state = error.code
+
+    def follow(self) -> None:
+        """Read from the generation that answers now, if that is another one; who still searches in the one before may
+        end."""
+        with self._following:
+            while self._past and time.monotonic() - self._past[0][0] > _LINGER:
+                self._past.pop(0)[1].close()
+            if generations.current(self.folder) == self.now.reader.store.folder:
+                return
+            fresh = Reading(self.folder, self.settings, self._decoder)
+            try:
+                fresh.warm()
+            except BaseException:
+                fresh.close()
+                raise
+            self._past.append((time.monotonic(), self.now))
+            self.now = fresh
 
     def stats(self) -> dict[str, Any]:
         """What `GET /collections` tells of it.
@@ -120,6 +181,7 @@ class Room:
         with self._writing:
             if self._writer is None:
                 self._writer = Collection.open(self.folder)
+                self.follow()  # so that what is written is found by the next search
             try:
                 yield self._writer
             except StoreError:
@@ -129,7 +191,9 @@ class Room:
                 self._written = time.monotonic()
 
     def rest(self) -> None:
-        """Let another process write, where nothing was changed for a while. Called about once a second."""
+        """Let another process write, where nothing was changed for a while; `follow`. Called about once a second."""
+        with suppress(NearsightError):  # what is open goes on answering
+            self.follow()
         if self._writer is not None and self._writing.acquire(blocking=False):
             try:
                 if time.monotonic() - self._written > _KEEP_WRITER:
@@ -146,10 +210,9 @@ class Room:
         """Let go of everything."""
         with self._writing:
             self._let_go()
-        self.copies.close()
         self.thumbnails.close()
-        self.reader.close()
-        self.shelf.close()
+        for reading in [*(past for _, past in self._past), self.now]:
+            reading.close()
 
 
 class _Shared(Eyes):

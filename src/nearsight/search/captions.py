@@ -77,7 +77,7 @@ class Captions:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._store = collection.store
-        self._folder = collection.folder / FOLDER
+        self._folder = collection.store.folder / FOLDER
         self._lock = threading.RLock()
         shape = self._store.shape
         self._table = _Table(np.empty((0, shape.dim), dtype=shape.dtype))

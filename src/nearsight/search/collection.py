@@ -31,6 +31,7 @@ from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
 from nearsight.search.listing import admitted, by_key, fields, hashes
+from nearsight.search.looks import Looks
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
 from nearsight.search.store import check as checking
@@ -42,7 +43,6 @@ from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Record, Store, require_vacant
 from nearsight.search.sync.progress import noted
 from nearsight.search.together import Together
-from nearsight.search.turns import Turns
 
 
 class Collection:
@@ -53,14 +53,14 @@ class Collection:
 
     def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
         self.store = store
-        self.folder = store.folder
+        self.folder = store.home
         self.engine: str = store.manifest["engine"]
         self._encoder = encoder
-        self._searcher = Searcher(self.folder, self.engine, self.dim, self.fingerprint)
-        self._turns = Turns()
+        self._searcher = Searcher(store.folder, self.engine, self.dim, self.fingerprint, store.manifest["id"])
+        self._looks = Looks(store, self._searcher)
         self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
-        self._calibration = Kept(self.folder, self.fingerprint)
+        self._calibration = Kept(store.folder, self.fingerprint)
 
     @classmethod
     def create(
@@ -108,6 +108,7 @@ class Collection:
     def close(self) -> None:
         """Let go of files and lock."""
         self.store.close()
+        self._searcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,13 +152,13 @@ class Collection:
         Raises EncoderError (code ``encoder/none``) where the vectors came from elsewhere, EncoderMismatch, Damaged.
         """
         if self._encoder is None:
-            if not (self.folder / "encoder").is_dir():
+            if not (self.store.folder / "encoder").is_dir():
                 raise EncoderError(
                     f"the vectors of {self.folder} came from elsewhere ({self.store.manifest['encoder']})",
                     code="encoder/none",
                     hint="search it by vector or by key, or open it with encoder=",
                 )
-            loaded = Encoder.load(self.folder / "encoder", expect=expect, runtime=runtime)
+            loaded = Encoder.load(self.store.folder / "encoder", expect=expect, runtime=runtime)
             if loaded.spec.fingerprint != self.fingerprint:
                 raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
             self._encoder = loaded
@@ -181,7 +182,7 @@ class Collection:
         """Make the collection mirror the folder `root`: add what is new, update what changed, follow what moved, drop
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links, profile)
-        return noted(self.folder, syncing.sync(self, Path(root), options))
+        return noted(self.store.folder, syncing.sync(self, Path(root), options))
 
     def take_in(self, folder: Path, *, pictures: Path | None = None) -> Generator[Event, None, dict[str, int]]:
         """Take in what `nearsight.search.bulk.encode` wrote; see `nearsight.search.bulk.take_in`."""
@@ -220,12 +221,9 @@ class Collection:
         return freed
 
     def build_engine(self) -> bool:
-        """Bring the engine's saved index up to date; True where there was something to do."""
-        while True:
-            snapshot = self.store.verified()
-            with self._turns.alone():
-                if self._searcher.follow(snapshot):
-                    return self._searcher.save(snapshot)
+        """Bring the engine's saved index up to date; True where there was something to do. One that stands elsewhere
+        and is away is told the next time: False, and `engine_state` says why."""
+        return self._looks.build()
 
     # finding
 
@@ -264,7 +262,7 @@ class Collection:
     def search_vectors(self, queries: Vectors, k: int, *, where: Filter | None = None) -> Hits:
         """(q, dim) unit queries -> Hits (q, k) with true cosines. Raises InputError, QueryError, Damaged."""
         among = self.keys(where) if where and where.conditions else None
-        return self._searched(require_unit(queries, self.dim), k, among)[0].first(k)
+        return self._looks.search(require_unit(queries, self.dim), k, among)[0].first(k)
 
     def candidates(self, vector: Vectors, k: int, among: Keys | None, *, alone: bool = False) -> tuple[Hits, Snapshot]:
         """One unit query (dim,) -> Hits (1, k), no wider than there are items, and the snapshot they are from.
@@ -272,24 +270,14 @@ class Collection:
         What threads ask at the same time without `among` is one call of the engine, except `alone`.
         """
         if alone or among is not None:
-            return self._searched(require_unit(vector[None], self.dim), k, among)
+            return self._looks.search(require_unit(vector[None], self.dim), k, among)
         return self._together((vector, k))
 
     def _search(self, asked: list[tuple[Vectors, int]]) -> list[tuple[Hits, Snapshot]]:
         most = max(k for _, k in asked)
-        hits, snapshot = self._searched(require_unit(np.stack([v for v, _ in asked]), self.dim), most, None)
+        hits, snapshot = self._looks.search(require_unit(np.stack([v for v, _ in asked]), self.dim), most, None)
         rows = [Hits(hits.keys[i : i + 1], hits.scores[i : i + 1]) for i in range(len(asked))]
         return [(row.first(min(k, row.k)), snapshot) for row, (_, k) in zip(rows, asked, strict=True)]
-
-    def _searched(self, queries: Vectors, k: int, among: Keys | None) -> tuple[Hits, Snapshot]:
-        while True:
-            snapshot = self.store.verified()
-            with self._turns.shared():
-                if self._searcher.stands_at(snapshot):
-                    most = min(k, max(1, len(snapshot)))
-                    return self._searcher.search(snapshot, queries, most, among), snapshot
-            with self._turns.alone():
-                self._searcher.follow(snapshot)
 
     def aim(self, query: Query, eyes: Eyes | None = None) -> Aim:
         """What a query looks for; see `nearsight.search.aim.aim`. `eyes`: what decodes and encodes its examples."""

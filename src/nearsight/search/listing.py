@@ -134,7 +134,7 @@ def hashes(store: Store, keys: Sequence[int]) -> dict[int, bytes]:
 
 def _found(store: Store, catalogue: Catalogue, keys: list[int]) -> dict[int, Item]:
     rows = catalogue.all(f"SELECT {_ITEM} WHERE item.key IN ({','.join('?' * len(keys))})", *keys)
-    return {row[0]: _item(store.folder, row) for row in rows}
+    return {row[0]: _item(store.home, row) for row in rows}
 
 
 def _item(folder: Path, row: tuple[Any, ...]) -> Item:

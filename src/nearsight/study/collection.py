@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nearsight.core.arrays import Keys
 from nearsight.core.errors import DatasetError
 from nearsight.core.events import Event
 from nearsight.core.items import Benchmark
@@ -15,12 +16,10 @@ from nearsight.encode.encoder import EncoderSpec
 from nearsight.measure.intervals import SAMPLES
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Engine
+from nearsight.search.store.takeover import LEARNED
 from nearsight.study.pictures import Encodings
 from nearsight.study.report import Report
 from nearsight.study.run import EXACT, METRIC_ADDRESSES, judging
-
-LEARNED = "learned"
-"""Under this name a collection remembers (`Collection.remember`) what its encoder learned from its own pictures."""
 
 
 def run_collection(
@@ -32,8 +31,12 @@ def run_collection(
     name: str = "",
     samples: int = SAMPLES,
     seed: int = 0,
+    among: Keys | None = None,
+    queries: int | None = None,
 ) -> Generator[Event, None, Report]:
     """Leave one out, the query itself removed by its key; nothing is encoded, the stored vectors are measured.
+
+    `among`: only the items with these keys; `queries`: so many of them, drawn by `seed`, are searched for; else all.
 
     What the collection remembers that its encoder learned from these pictures goes onto the card as transductive.
     Items without a label say nothing about right and wrong: they are neither queries nor in the gallery. Raises
@@ -41,7 +44,8 @@ def run_collection(
     stands on two.
     """
     learned = collection.recall(LEARNED)
-    items = tuple(item for item in collection.items() if item.label is not None)
+    chosen = None if among is None else among.tolist()
+    items = tuple(item for item in collection.items(chosen) if item.label is not None)
     if not items:
         raise DatasetError(
             f"no item of {collection.folder} has a label, so nothing says what is right",
@@ -53,11 +57,12 @@ def run_collection(
     spec = EncoderSpec(
         collection.store.manifest["encoder"], collection.dim, ("image",), collection.fingerprint, identity={}
     )
-    benchmark = Benchmark(name or collection.folder.name, "loo", items, items, queries_in_gallery=True)
+    asked = _drawn(everything, queries, seed)
+    benchmark = Benchmark(name or collection.folder.name, "loo", asked.items, items, queries_in_gallery=True)
     return (
         yield from judging(
             benchmark,
-            everything,
+            asked,
             everything,
             spec,
             engine=engine,
@@ -68,6 +73,15 @@ def run_collection(
             transductive=(learned,) if learned else (),
         )
     )
+
+
+def _drawn(everything: Encodings, count: int | None, seed: int) -> Encodings:
+    """So many of them, in their order."""
+    if count is None or count >= len(everything.items):
+        return everything
+    rows = np.sort(np.random.default_rng(seed).permutation(len(everything.items))[:count])
+    items, hashes = (tuple(of[row] for row in rows) for of in (everything.items, everything.hashes))
+    return Encodings(items, everything.vectors[rows], hashes, (), cached=True)
 
 
 def bytes_a_vector(collection: Collection, engine: str) -> float:

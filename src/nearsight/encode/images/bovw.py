@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from nearsight.core.errors import Damaged, EncoderError, InputError, MissingExtra, UnknownName
+from nearsight.encode.ladder import Rung
 
 Descriptors = NDArray[np.float32]
 """(n, d), one row a keypoint."""
@@ -233,6 +234,13 @@ def _moved(name: str) -> Callable[[], Any]:
 _DESCRIBE: dict[str, Callable[[NDArray[np.uint8], int], Descriptors]] = {
     "sift": _sift, "dense": _dense, "orb": _orb, "akaze": _akaze, "kaze": _kaze, "surf": _surf
 }  # fmt: skip
+
+LADDER = (
+    Rung(
+        "bovw", 1001, "patches that recur; learns yours", packages=("cv2",), extra="classic",
+        measured=0.3200, row="foundation:map_bovw_exact",
+    ),
+)  # fmt: skip
 
 
 def build(

@@ -16,12 +16,24 @@ import numpy as np
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, UnknownName
 from nearsight.encode.export import need_torch, weights_path
 from nearsight.encode.hub import downloading
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of, bare
 from nearsight.encode.preprocess import Preprocess
 from nearsight.encode.whole_text import TorchTexts, rebuilt
 
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _HINT = "or choose an encoder that is trained on your own captions"
+
+LADDER = tuple(
+    Rung(
+        f"clip/{name}", dim, told, words=True, megabytes=size, packages=("torch", "transformers"), extra="clip",
+        weights=f"hub:{name}",
+    )
+    for name, dim, size, told in (
+        ("openai/clip-vit-base-patch32", 512, 605, "pictures and words of any kind"),
+        ("google/siglip-base-patch16-224", 768, 813, "the same, finer; wants a GPU"),
+    )
+)  # fmt: skip
 
 
 def build(variant: str | None = None, *, pretrained: bool = True, seed: int = 0, revision: str = "main") -> TorchTower:

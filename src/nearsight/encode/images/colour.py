@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.errors import InputError
+from nearsight.encode.ladder import Rung
 
 _SIDE = 128
 
@@ -63,6 +64,9 @@ class Colour:
 
     def restore(self, folder: Path) -> None:
         return None
+
+
+LADDER = (Rung("colour", 768, "colours, roughly where", measured=0.2520, row="foundation:map_colour_exact"),)
 
 
 def build(*, bins: int = 12, grid: int = 2) -> Colour:

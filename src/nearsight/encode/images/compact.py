@@ -16,6 +16,7 @@ from typing import Any
 
 from nearsight.core.errors import InputError, UnknownName
 from nearsight.encode.export import load_weights, need_torch, weights_path
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of
 from nearsight.encode.preprocess import Preprocess
 
@@ -31,6 +32,13 @@ _INVERTED = (
 )
 """(out, stride) of each block of the last four."""
 _EXPANSION, _DIM = 6, 1280
+
+LADDER = (
+    Rung(
+        "compact", 1280, "to be taught by a larger network", megabytes=9.0, packages=("torch",),
+        extra="models", weights="random",
+    ),
+)  # fmt: skip
 
 
 def build(

@@ -23,6 +23,7 @@ from PIL import Image
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, Unreachable
 from nearsight.encode.export import digest_of, load_weights, need_torch, weights_path
 from nearsight.encode.features import Sets
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import address_of, require_network
 
 _PREFIX = "fasterrcnn_"
@@ -86,6 +87,15 @@ class FasterRCNN:
 
     def restore(self, folder: Path) -> None:
         raise EncoderError(f"{self.address} is made from weights, not restored from an encoder folder")
+
+
+LADDER = (
+    Rung(
+        "faster_rcnn/resnet50_fpn_v2", 1024, "the things in a picture; very slow",
+        megabytes=175, packages=("torch", "torchvision"), extra="models",
+        weights="torch:fasterrcnn_resnet50_fpn_v2_*.pth",
+    ),
+)  # fmt: skip
 
 
 def build(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nearsight.core.errors import InputError, MissingExtra
+from nearsight.encode.ladder import Rung
 
 _BLOCK = 2
 
@@ -75,6 +76,14 @@ class Hog:
 
     def restore(self, folder: Path) -> None:
         return None
+
+
+LADDER = (
+    Rung(
+        "hog", 1765, "shapes, by their edges", packages=("skimage",), extra="classic",
+        measured=0.3712, row="foundation:map_hog_exact",
+    ),
+)  # fmt: skip
 
 
 def build(*, side: int = 128, cell: int = 16, orientations: int = 9) -> Hog:

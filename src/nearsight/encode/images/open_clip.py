@@ -17,6 +17,7 @@ import numpy as np
 from nearsight.core.errors import EncoderError, MissingExtra, UnknownName
 from nearsight.encode.export import load_weights, need_torch, weights_path
 from nearsight.encode.hub import downloading
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of, bare, require_network
 from nearsight.encode.preprocess import Preprocess
 from nearsight.encode.whole_text import TorchTexts, rebuilt
@@ -26,6 +27,14 @@ RANDOM = "false"
 _HINT = "or give a state dict with ?weights=PATH"
 _CUT = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _STRAIGHT = (("[\u2018\u2019\u201a\u201b\u02bc]", "'"), ("[\u201c\u201d\u201e\u201f]", '"'))
+
+LADDER = (
+    Rung(
+        "open_clip/ViT-B-32?pretrained=laion2b_s34b_b79k", 512, "the same, trained on open data", words=True,
+        megabytes=605, packages=("torch", "open_clip"), extra="clip",
+        weights="hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    ),
+)  # fmt: skip
 
 
 def build(variant: str | None = None, *, pretrained: str = "", weights: str = "", seed: int = 0) -> TorchTower:

@@ -18,6 +18,7 @@ from typing import Any
 
 from nearsight.core.errors import InputError, UnknownName
 from nearsight.encode.export import load_weights, need_torch, weights_path
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of
 from nearsight.encode.preprocess import Preprocess
 
@@ -25,6 +26,13 @@ SIZES = {"report": 256, "modern": 64}
 """Variant -> side of its pictures, pixels."""
 _SMALLEST, _LARGEST = 16, 512  # below, nothing is left after the second pooling; above, report's weights fill memory
 _TINY = 1e-6
+
+LADDER = (
+    Rung(
+        "small_cnn/modern", 10, "your own classes, from nothing", megabytes=4.9,
+        packages=("torch",), extra="models", weights="random",
+    ),
+)  # fmt: skip
 
 
 def build(

@@ -15,9 +15,27 @@ from typing import Any
 
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, UnknownName, Unreachable
 from nearsight.encode.export import load_weights, need_torch, weights_path
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of, require_network
 from nearsight.encode.pooled import put_behind, put_in_place
 from nearsight.encode.preprocess import Preprocess
+
+LADDER = tuple(
+    Rung(
+        f"timm/{name}",
+        dim,
+        told,
+        megabytes=size,
+        weights=f"hub:timm/{name}",
+        packages=("torch", "timm"),
+        extra="models",
+    )
+    for name, dim, size, told in (
+        ("mobilenetv3_large_100.ra_in1k", 1280, 22, "photographs, fast on a processor"),
+        ("resnet50.a1_in1k", 2048, 102, "photographs, the usual yardstick"),
+        ("vit_small_patch16_224.dino", 384, 87, "the looks of pictures of any kind"),
+    )
+)
 
 
 def build(

@@ -19,9 +19,21 @@ from typing import Any
 
 from nearsight.core.errors import EncoderError, InputError, MissingExtra, Unreachable
 from nearsight.encode.export import load_weights, need_torch, weights_path
+from nearsight.encode.ladder import Rung
 from nearsight.encode.network import TorchTower, address_of, require_network
 from nearsight.encode.pooled import put_behind, put_in_place
 from nearsight.encode.preprocess import Preprocess
+
+LADDER = tuple(
+    Rung(
+        f"torchvision/{name}", dim, told, megabytes=size, packages=("torch", "torchvision"), extra="models",
+        weights=f"torch:{name}-*.pth",
+    )
+    for name, dim, size, told in (
+        ("mobilenet_v2", 1280, 14, "photographs, small and fast"),
+        ("resnet50", 2048, 103, "photographs of things"),
+    )
+)  # fmt: skip
 
 
 def build(

@@ -11,6 +11,7 @@ from nearsight.http import answers
 from nearsight.http.house import House
 from nearsight.http.routes.items import Name
 from nearsight.http.schemas import ProgressAnswer
+from nearsight.search.store import generations
 from nearsight.search.sync.progress import Progress, running
 
 router = APIRouter(tags=["collections"])
@@ -18,13 +19,14 @@ router = APIRouter(tags=["collections"])
 
 @router.get("/progress", response_model=ProgressAnswer)
 async def progress(request: Request, collection: Name = None) -> Response:
-    """How far a running `nearsight index` is; an empty list where there is none."""
+    """How far a running `nearsight index` and a running `nearsight migrate` are; an empty list where there is none."""
     house: House = request.app.state.house
     room = house.room(collection)
 
     def work() -> Response:
-        found = running(room.folder)
-        return answers.answer({"jobs": [_job(found)] if found else []})
+        places = [room.reader.store.folder, generations.beside(room.folder)]
+        found = [running(place) for place in places if place is not None]
+        return answers.answer({"jobs": [_job(one) for one in found if one is not None]})
 
     return await house.others.do(work)
 

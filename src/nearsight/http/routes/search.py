@@ -17,6 +17,7 @@ from nearsight.http.house import House
 from nearsight.http.problems import Refusal
 from nearsight.http.room import Room
 from nearsight.http.schemas import QueryAnswer, QueryRequest, SearchAnswer, SearchRequest
+from nearsight.search.collection import Collection
 from nearsight.search.query import Query
 
 router = APIRouter(tags=["search"])
@@ -81,15 +82,17 @@ async def query(request: Request) -> Response:
 
 def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str, bytes], begun: float) -> Response:
     query = asking.query_of(what, pictures)
-    marks = [time.perf_counter()]
-    aim = room.reader.aim(query, room.eyes)
+    marks, now = [time.perf_counter()], room.now
+    aim = now.reader.aim(query, now.eyes)
     marks.append(time.perf_counter())
     if what.captions:
-        captions, generation = _captions(room, replace(query, examples=((aim.vector, 1.0),), up=(), down=()), what)
+        captions, generation = _captions(
+            now.reader, replace(query, examples=((aim.vector, 1.0),), up=(), down=()), what
+        )
         pairs = zip(answers.hits(room, captions), captions, strict=True)
         told = [{**hit, "caption": match.caption} for hit, match in pairs]
     else:
-        answer = room.reader.find(query, what.k + 1, offset=what.offset, aim=aim)
+        answer = now.reader.find(query, what.k + 1, offset=what.offset, aim=aim)
         told, generation = answers.hits(room, answer.matches), answer.generation
     marks.append(time.perf_counter())
     stages = dict(zip(("encode", "search"), (b - a for a, b in pairwise(marks)), strict=True))
@@ -109,12 +112,12 @@ def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str
     )
 
 
-def _captions(room: Room, query: Query, what: SearchRequest) -> tuple[Sequence[CaptionMatch], int]:
+def _captions(reader: Collection, query: Query, what: SearchRequest) -> tuple[Sequence[CaptionMatch], int]:
     """One more than was asked for, behind the first ones; looked for again where a writer came in between."""
     generation = -1
     for _ in range(_LOOKS):
-        generation = room.reader.store.snapshot().generation
-        found = room.reader.search_captions(query, what.offset + what.k + 1)[what.offset :]
-        if generation == room.reader.store.snapshot().generation:
+        generation = reader.store.snapshot().generation
+        found = reader.search_captions(query, what.offset + what.k + 1)[what.offset :]
+        if generation == reader.store.snapshot().generation:
             break
     return found, generation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,9 +13,10 @@ from nearsight.http import answers, bodies, problems
 from nearsight.http.forms import Picture
 from nearsight.http.house import House
 from nearsight.http.problems import Refusal
-from nearsight.http.room import Room
+from nearsight.http.room import Reading, Room
 from nearsight.http.routes.items import Name
 from nearsight.http.schemas import ItemChange, UploadAnswer
+from nearsight.search.collection import Collection
 from nearsight.search.uploads import Upload, keep
 
 router = APIRouter(prefix="/items", tags=["items"])
@@ -53,34 +54,47 @@ async def add_items(request: Request, collection: Name = None) -> Response:
 
 
 def _add(room: Room, pictures: Sequence[Picture], about: ItemChange) -> Response:
-    items: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
-    uploads: dict[bytes, Upload] = {}
-    for picture in pictures:
-        try:
-            if not room.reader.twins(picture.content):
-                uploads[picture.content] = _encoded(room, picture, about)
-        except (PictureError, InputError) as error:
-            told = problems.told(error)
-            skipped.append({"name": picture.name, "code": error.code, "detail": told, "hint": error.hint})
-    with room.writing() as collection:
-        fresh = [upload for content, upload in uploads.items() if not collection.twins(content)]
-        if fresh:
-            keep(collection, fresh)
-        added = {upload.content for upload in fresh}
+    while True:
+        now = room.now
+        skipped: list[dict[str, str]] = []
+        uploads: dict[bytes, Upload] = {}
         for picture in pictures:
-            known = collection.twins(picture.content)
-            if known:
-                status = "added" if picture.content in added else "known"
-                added.discard(picture.content)
-                items.append({"key": known[0], "name": picture.name, "status": status})
-        generation = collection.store.snapshot().generation
-    body = {"items": items, "skipped": skipped, "generation": generation}
+            try:
+                if not now.reader.twins(picture.content):
+                    uploads[picture.content] = _encoded(now, picture, about)
+            except (PictureError, InputError) as error:
+                told = problems.told(error)
+                skipped.append({"name": picture.name, "code": error.code, "detail": told, "hint": error.hint})
+        with room.writing() as collection:
+            if collection.fingerprint == now.reader.fingerprint:
+                return _keep(collection, pictures, uploads, skipped)
+        # else another encoder came to answer while these were encoded
+
+
+def _keep(
+    collection: Collection,
+    pictures: Sequence[Picture],
+    uploads: Mapping[bytes, Upload],
+    skipped: Sequence[Mapping[str, str]],
+) -> Response:
+    items: list[dict[str, Any]] = []
+    fresh = [upload for content, upload in uploads.items() if not collection.twins(content)]
+    if fresh:
+        keep(collection, fresh)
+    added = {upload.content for upload in fresh}
+    for picture in pictures:
+        known = collection.twins(picture.content)
+        if known:
+            status = "added" if picture.content in added else "known"
+            added.discard(picture.content)
+            items.append({"key": known[0], "name": picture.name, "status": status})
+    generation = collection.store.snapshot().generation
+    body = {"items": items, "skipped": list(skipped), "generation": generation}
     return answers.answer(body, 201 if fresh else 200)
 
 
-def _encoded(room: Room, picture: Picture, about: ItemChange) -> Upload:
+def _encoded(now: Reading, picture: Picture, about: ItemChange) -> Upload:
     """Raises PictureError, InputError for a picture that has no vector."""
-    decoded = room.eyes.decode(picture.content, room.reader.encoder.tower.side)
-    vector = room.eyes.picture(decoded)
+    decoded = now.eyes.decode(picture.content, now.reader.encoder.tower.side)
+    vector = now.eyes.picture(decoded)
     return Upload(picture.content, vector, picture.name, about.label, tuple(about.captions), about.fields)

@@ -119,7 +119,7 @@ def calibrate(collection: Collection, *, by: str = "auto", seed: int = 0) -> Gen
     pictures = yield from _scale("pictures", gallery[asked], asked, gallery, more, relation, rng)
     words = yield from _words(collection, items, gallery, more, by, rng)
     found = Calibration(pictures, words, len(keys), snapshot.generation, collection.fingerprint, seed)
-    write(collection.folder, found)
+    write(collection.store.folder, found)
     yield Done("calibrate", {"pictures": pictures.queries, "words": words.queries if words else 0})
     return found
 

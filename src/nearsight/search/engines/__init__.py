@@ -2,12 +2,13 @@
 
 To add one, write ``engines/NAME.py`` with a docstring and ``build(variant=None, *, dim: int, option=default, ...) ->
 Engine`` (`dim` is given by the collection). tests/contracts/test_engines.py finds it and judges it by brute force.
+One that keeps its vectors in a database is `Elsewhere`; ``_remote.py`` makes it out of a table with six calls.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nearsight.core.arrays import Hits, Keys, Vectors
 from nearsight.core.registry import Catalogue
@@ -71,4 +72,35 @@ class Engine(Protocol):
 
         Raises EngineError (code ``engine/file``) for anything else, and is then as it was.
         """
+        ...
+
+
+@runtime_checkable
+class Elsewhere(Engine, Protocol):
+    """An engine whose vectors lie in a database that other processes use too, and that may be away.
+
+    The store stays the truth, and what it holds beyond what the engine was told is the outbox. `add` tells the database
+    at once, by key, what it does not hold in just this form; `remove` hides keys here and owes their removal; `save`
+    pays what is owed, compares counts, seals the table and writes the receipt that `load` takes back. While somebody
+    writes, and after a kill, there is no seal: then nobody trusts the table, and the next `add` compares it row by row.
+
+    Nothing is reached before the first call that needs it. All of them raise EngineAway.
+    """
+
+    @property
+    def owes(self) -> bool:
+        """Whether the database holds what was removed here, or is unsealed: `save` has something to do."""
+        ...
+
+    def settle(self, folder: Path, name: str) -> None:
+        """Say whose table it is: `name` (letters, digits, _); `folder` is for a database that is files. Without it, the
+        engine has a table of its own for as long as it lives."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; of a table that was never settled, too. Harmless when repeated."""
+        ...
+
+    def drop(self) -> None:
+        """Remove the table, with everything in it."""
         ...

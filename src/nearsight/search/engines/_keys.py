@@ -22,9 +22,9 @@ class KeyMap:
     """
 
     def __init__(self) -> None:
-        self._keys = _Growing(np.int64)
-        self._alive = _Growing(np.bool_)
-        self._order = _Growing(np.int64)  # positions by key, then by arrival: only the last one of a key can be alive
+        self._keys = Growing(np.int64)
+        self._alive = Growing(np.bool_)
+        self._order = Growing(np.int64)  # positions by key, then by arrival: only the last one of a key can be alive
         self.living = 0
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class KeyMap:
         return np.sort(last[self.alive[last] & (self.keys[last] == distinct[behind > 0])])
 
 
-class _Growing:
+class Growing:
     """A 1-d array with room at its end."""
 
     def __init__(self, dtype: Any) -> None:

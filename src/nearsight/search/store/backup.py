@@ -85,9 +85,9 @@ def _copy(store: Store, target: Path, link: bool) -> Generator[Event, None, tupl
             if attempt == _ATTEMPTS - 1:
                 raise Damaged(f"{error.filename} is missing") from error
             shutil.rmtree(target / "segments")
-    for path in sorted((store.folder / UPLOADS).rglob("*")):
+    for path in sorted((store.home / UPLOADS).rglob("*")):
         if path.is_file() and not path.name.endswith(".tmp"):
-            copy = target / path.relative_to(store.folder)
+            copy = target / path.relative_to(store.home)
             copy.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # its item was just deleted
                 _place(path, copy, link)

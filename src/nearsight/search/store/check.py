@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nearsight.core.artefact import MANIFEST, read_artefact, read_manifest
+from nearsight.core.artefact import MANIFEST, read_artefact
 from nearsight.core.errors import Damaged, FormatError, NearsightError, NotACollection
 from nearsight.core.events import Step
 from nearsight.data.images import picture_hash
@@ -21,16 +21,17 @@ from nearsight.encode import encoder as encoders
 from nearsight.search import captions
 from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
+from nearsight.search.store import generations
 from nearsight.search.store.catalogue import Catalogue, shown
 from nearsight.search.store.compact import SEGMENT_FILE
 from nearsight.search.store.segments import BLOCK, Segment, Shape, checksum, row_sums
-from nearsight.search.store.store import FORMAT, VERSION
 
 ASIDE = "damaged"
 """The folder where `repair` keeps what it replaced."""
 _OWN = {
     MANIFEST, "encoder", "catalogue.sqlite", "catalogue.sqlite-journal", "catalogue.seal", "segments", "engine",
-    "captions", "thumbnails", "uploads", "progress.json", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
+    "captions", "thumbnails", "uploads", "signatures", "progress.json", calibration.NAME, "LOCK", "LOCK.pid", ASIDE,
+    generations.FOLDER,
 }  # fmt: skip
 UPLOADS = "uploads"
 """The folder in a collection for pictures that were given to it, and the root that it is."""
@@ -61,10 +62,14 @@ _REPAIR = "nearsight repair"
 def check(folder: Path) -> Iterator[Step | Finding]:
     """Go through everything, whatever is found on the way; nothing is written.
 
-    Raises NotACollection where there is nothing to check and FormatError for a newer format. Memory is bounded by a
-    block of vectors; other processes may read and write meanwhile.
+    Of several generations it looks at the one that answers. Raises NotACollection where there is nothing to check and
+    FormatError for a newer format. Memory is bounded by a block of vectors; other processes may read and write
+    meanwhile.
     """
-    folder = Path(folder)
+    home = Path(folder)
+    folder, problem = generations.answering(home)
+    if problem:
+        yield Finding("manifest", problem, path=MANIFEST, repair=_REPAIR)
     meta, findings = manifest(folder)
     yield from findings
     yield Step("check manifest", 1, 1)
@@ -77,7 +82,7 @@ def check(folder: Path) -> Iterator[Step | Finding]:
         catalogue = None
     try:
         yield from _catalogue(folder, catalogue, meta)
-        yield from _uploads(folder, catalogue)
+        yield from _uploads(home, catalogue)
     finally:
         if catalogue is not None:
             catalogue.close()
@@ -85,7 +90,11 @@ def check(folder: Path) -> Iterator[Step | Finding]:
         yield from _engine(folder, meta)
     yield from _captions(folder)
     yield from _calibration(folder)
-    yield from _foreign(folder)
+    yield from _foreign(home)
+    if folder != home:
+        yield from _foreign(folder)
+        with suppress(NearsightError):  # the manifest's damage was found above
+            yield from (_orphan(str(path.relative_to(home))) for path in generations.litter(home))
 
 
 def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
@@ -93,7 +102,7 @@ def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
     is wrong with it."""
     problem = ""
     try:
-        meta: dict[str, Any] | None = read_manifest(folder / MANIFEST, FORMAT, VERSION)["meta"]
+        meta: dict[str, Any] | None = generations.facts(folder)
     except FormatError as error:
         if error.hint == FormatError.default_hint:  # written by a newer version, and whole
             raise
@@ -249,7 +258,7 @@ def _uploads(folder: Path, catalogue: Catalogue | None) -> Iterator[Finding | St
 def _engine(folder: Path, meta: dict[str, Any]) -> Iterator[Finding | Step]:
     if any((folder / "engine").glob("*")):
         try:
-            Searcher(folder, meta["engine"], meta["dim"], meta["fingerprint"]).verify()
+            Searcher(folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"]).verify()
         except (NearsightError, OSError) as error:
             what = getattr(error, "message", str(error))
             yield Finding("engine", what, path="engine", harmless=True, repair="the next sync builds it again")

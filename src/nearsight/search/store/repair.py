@@ -23,6 +23,7 @@ from nearsight.encode.encoder import create
 from nearsight.search import captions
 from nearsight.search.calibration import scale as calibration
 from nearsight.search.candidates import Searcher
+from nearsight.search.store import generations
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.check import (
     LEFTOVER,
@@ -34,10 +35,11 @@ from nearsight.search.store.check import (
     shape_of,
 )
 from nearsight.search.store.compact import compact, sweep
+from nearsight.search.store.generations import FORMAT, VERSION
 from nearsight.search.store.lock import WriterLock
 from nearsight.search.store.salvage import keep_aside, salvage
 from nearsight.search.store.segments import Segment
-from nearsight.search.store.store import FORMAT, VERSION, Record, Store
+from nearsight.search.store.store import Record, Store
 
 _BATCH = 64
 
@@ -55,7 +57,8 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
     manifest and catalogue are beyond reading.
     """
     started = time.monotonic()
-    folder = Path(folder)
+    home = Path(folder)
+    folder, problem = generations.answering(home)
     meta, findings = manifest(folder)
     if meta is None:
         raise Damaged(
@@ -66,7 +69,11 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
     counts = dict.fromkeys(("restored", "encoded", "lost", "dropped", "left"), 0)
     lock = WriterLock(folder)
     try:
-        if findings:
+        if problem:
+            keep_aside(home, MANIFEST)
+            generations.mend(home, folder, copy_of_manifest(home))
+            counts["restored"] += 1
+        elif findings:
             meta = copy_of_manifest(folder) or meta
             keep_aside(folder, MANIFEST)
             write_manifest(folder / MANIFEST, FORMAT, VERSION, meta, {})
@@ -96,7 +103,7 @@ def repair(folder: Path, *, encoder: Encoder | None = None, drop: bool = False) 
         if not counts["left"]:
             _mend_engine(store)
     yield Step("repair engine", 1, 1)
-    for found in check(folder):
+    for found in check(home):
         if isinstance(found, Finding) and not found.harmless:
             yield found
     yield Done("repair", counts, time.monotonic() - started)
@@ -195,7 +202,7 @@ class _Source:
         facts: tuple[Any, ...] = (*row[:8], tuple(json.loads(row[8])), json.loads(row[9]))
         record, root = Record(*facts), row[10]
         relative = Path(os.fsdecode(record.path))
-        return record, self.store.folder / os.fsdecode(root) / relative if root is not None else relative
+        return record, self.store.home / os.fsdecode(root) / relative if root is not None else relative
 
     def vector(self, record: Record, path: Path) -> NDArray[np.float32]:
         """Raises PictureError and EncoderError where there is no way back."""
@@ -244,7 +251,7 @@ def _tidy(store: Store) -> Iterator[Finding]:
 
 def _mend_engine(store: Store) -> None:
     meta = store.manifest
-    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"])
+    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"])
     try:
         searcher.verify()
     except (NearsightError, OSError):

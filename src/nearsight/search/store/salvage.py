@@ -349,5 +349,6 @@ class _Salvage:
         self.new.execute("INSERT INTO sqlite_sequence VALUES('item', ?)", (self.last,))
         # rows are where they were, but a saved index of the old catalogue is not to be trusted
         self.new.execute("INSERT INTO meta VALUES('epoch', ?)", (str(secrets.randbits(40)),))
-        notes = self.old.scan("SELECT name, value FROM meta WHERE name LIKE 'note/%'", ("name",))
+        kept = "name LIKE 'note/%' OR name IN ('turn', 'left')"
+        notes = self.old.scan(f"SELECT name, value FROM meta WHERE {kept}", ("name",))
         self.new.executemany("INSERT OR IGNORE INTO meta VALUES(?, ?)", notes)

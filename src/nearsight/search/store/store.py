@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.arrays import Keys, require_unit
-from nearsight.core.artefact import MANIFEST, read_manifest, sync_folder, write_manifest
+from nearsight.core.artefact import MANIFEST, sync_folder, write_manifest
 from nearsight.core.errors import Damaged, InputError, NotACollection, ReadOnly, StoreError, WriteFailed
 from nearsight.core.items import Value
+from nearsight.search.store import generations
 from nearsight.search.store.catalogue import COLUMNS, Catalogue, item_sum, pack_json
+from nearsight.search.store.generations import FORMAT, VERSION
 from nearsight.search.store.lock import WriterLock
 from nearsight.search.store.segments import BLOCK, Segment, Shape, checksum, row_sums
 from nearsight.search.store.snapshot import Snapshot
 
-FORMAT = "nearsight-collection"
-VERSION = 1
 DTYPES = ("float32", "float16")
 
 
@@ -45,14 +45,33 @@ class Record:
 
 
 class Store:
-    """The catalogue and segments of one collection. Safe to share between threads; not across a fork."""
+    """The catalogue and segments of one collection: those of the generation that answers, which lies in ``folder``, in
+    the collection's own, ``home``, or below it. Safe to share between threads; not across a fork."""
 
-    def __init__(self, folder: Path, *, write: bool, lock: WriterLock | None = None) -> None:
-        """`lock`: the writer's lock where the caller has it already; the store releases it when closed."""
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, write: bool, lock: WriterLock | None = None, generation: Path | None = None
+    ) -> None:
+        """`lock`: the writer's lock where the caller has it already; the store releases it when closed.
+        `generation`: that one, whichever of them answers."""
+        self.home = generations.home_of(folder)
         self.write = write
-        self.manifest = read_manifest(folder / MANIFEST, FORMAT, VERSION)["meta"]
-        meta = self.manifest
+        while True:
+            self.folder = generation or generations.current(folder)
+            self._lock = lock or WriterLock(self.folder) if write else None
+            try:
+                if generation is None and generations.current(folder) != self.folder:
+                    raise StoreError(f"{self.folder} answers no more", code="store/moved")
+                self._open()
+                return
+            except BaseException as error:
+                self._release()
+                moved = isinstance(error, StoreError) and generation is None
+                if not moved or generations.current(folder) == self.folder:
+                    raise
+            # another one came to answer before the lock was ours, or while this one was opened: then that one
+
+    def _open(self) -> None:
+        self.manifest = meta = generations.facts(self.folder)
         self.shape = Shape(
             bytes.fromhex(meta["id"]), bytes.fromhex(meta["fingerprint"]), meta["dim"], np.dtype(meta["dtype"])
         )
@@ -61,21 +80,19 @@ class Store:
         self._broken: WriteFailed | None = None
         self._checked: set[tuple[int, int, int, int]] = set()
         self._verified: Snapshot | None = None
-        self._lock = lock or WriterLock(folder) if write else None
+        self.catalogue = Catalogue(self.folder, write=self.write)
         try:
-            self.catalogue = Catalogue(folder, write=write)
-            try:
-                self._seen = self.catalogue.changed
-                self._snapshot = self._take()
-                if write and not self.catalogue.sealed:
-                    self.catalogue.seal()
-            except BaseException:
-                self.catalogue.close()
-                raise
+            self._seen = self.catalogue.changed
+            self._snapshot = self._take()
+            if self.write and not self.catalogue.sealed:
+                self.catalogue.seal()
         except BaseException:
-            if self._lock:
-                self._lock.release()
+            self.catalogue.close()
             raise
+
+    def _release(self) -> None:
+        if self._lock:
+            self._lock.release()
 
     @classmethod
     def create(cls, folder: Path, *, fingerprint: str, dim: int, dtype: str, extra: Mapping[str, Any]) -> Store:
@@ -101,8 +118,7 @@ class Store:
         with self._mutex:
             if self._pid == os.getpid() and self.catalogue is not None:
                 self.catalogue.close()
-                if self._lock:
-                    self._lock.release()
+                self._release()
                 self.catalogue = None  # type: ignore[assignment]
 
     # reading
@@ -179,12 +195,22 @@ class Store:
             last = catalogue.last_key
             fresh = iter(range(last + 1, last + 1 + len(records)))
             keys = np.array([key if key is not None else next(fresh) for key in old], dtype=np.int64)
-            places = self.place(catalogue, keys, rows)
-            sums = row_sums(keys, rows)
-            self.bury(catalogue, known)
-            for record, key, (segment, row), crc in zip(records, keys.tolist(), places, sums, strict=True):
-                put_item(catalogue, key, record, segment, row, crc)
+            self._put(catalogue, keys, records, rows)
         return keys
+
+    def adopt(self, keys: Keys, records: Sequence[Record], vectors: NDArray[np.floating]) -> None:
+        """As `append`, under the keys (n,) that these items have in another generation; known ones are replaced."""
+        rows = require_unit(vectors, self.shape.dim).astype(self.shape.dtype, copy=False)
+        with self.changing() as catalogue:
+            self._put(catalogue, keys, records, rows)
+
+    def _put(self, catalogue: Catalogue, keys: Keys, records: Sequence[Record], rows: NDArray[np.floating]) -> None:
+        """Items with their rows, in this transaction; those that have these keys already die."""
+        places = self.place(catalogue, keys, rows)
+        self.bury(catalogue, keys.tolist())
+        sums = row_sums(keys, rows)
+        for record, key, (segment, row), crc in zip(records, keys.tolist(), places, sums, strict=True):
+            put_item(catalogue, key, record, segment, row, crc)
 
     def place(self, catalogue: Catalogue, keys: Keys, rows: NDArray[np.floating]) -> list[tuple[int, int]]:
         """Write rows behind the committed ones and count them as committed in this transaction: their places."""

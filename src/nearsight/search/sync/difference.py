@@ -80,7 +80,7 @@ class Difference:
             catalogue.db.execute("DROP TABLE IF EXISTS temp.seen")
             catalogue.db.execute(f"CREATE TEMP TABLE seen(path BLOB PRIMARY KEY, {', '.join(STAT)}) WITHOUT ROWID")
         base = len(os.fsencode(self.root / "_")) - 1  # a drive's root ends in a separator already
-        own = self.store.folder.resolve()
+        own = self.store.home.resolve()
         rows: list[tuple[Any, ...]] = []
         for found in walk(self.root, follow_links=follow_links) if self.root.is_dir() else ():
             where = Path(found.path)

@@ -9,9 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,7 @@ from nearsight.core.events import Encoded, Event, Skipped, Step
 from nearsight.data.images import Isolated, decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.search.store.store import Record
+from nearsight.search.sync.ahead import ahead
 from nearsight.search.sync.difference import STAT, Difference, Job
 from nearsight.search.sync.options import Options
 from nearsight.search.sync.stopwatch import Stopwatch
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 _COMMIT_SECONDS = 1.0
 _COMMIT_ROWS = 4096
-_FLIGHT_BYTES = 256 << 20
-"""File bytes between reading and encoding, so that huge pictures do not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +110,15 @@ class Pipeline:
     def _looks(self, jobs: Iterable[Job], encoder: Encoder) -> Iterator[_Look]:
         """Jobs in their order, looked into ahead by worker threads, a bounded number (and bytes) at a time."""
         workers = self.options.workers or os.cpu_count() or 1
-        ahead = 2 * encoder.tower.batch + workers
-        flight: deque[tuple[Future[_Look], int]] = deque()
-        flying = 0
-        with contextlib.ExitStack() as stack:
-            isolated = stack.enter_context(Isolated(workers)) if self.options.isolate else None
-            pool = ThreadPoolExecutor(workers, thread_name_prefix="nearsight-decode")
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            for job in jobs:
-                while flight and (len(flight) >= ahead or flying > _FLIGHT_BYTES):
-                    future, weight = flight.popleft()
-                    flying -= weight
-                    yield self._result(future)
-                flight.append((pool.submit(self._look, job, encoder, isolated), job.stat[0]))
-                flying += job.stat[0]
-            while flight:
-                yield self._result(flight.popleft()[0])
-
-    def _result(self, future: Future[_Look]) -> _Look:
-        with self.clock("waiting"):
-            return future.result()
+        with Isolated(workers) if self.options.isolate else contextlib.nullcontext() as isolated:
+            yield from ahead(
+                jobs,
+                lambda job: self._look(job, encoder, isolated),
+                workers=workers,
+                most=2 * encoder.tower.batch + workers,
+                weigh=lambda job: job.stat[0],
+                waiting=lambda: self.clock("waiting"),
+            )
 
     def _look(self, job: Job, encoder: Encoder, isolated: Isolated | None) -> _Look:
         """In a worker: read, hash, and unless the hash is known or another worker has it, decode and prepare."""

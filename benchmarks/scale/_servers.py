@@ -1,0 +1,129 @@
+"""Real servers on this machine, to be killed: Postgres with pgvector out of `pgserver`, Milvus out of `milvus`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Server(Protocol):
+    """A database of its own in a folder."""
+
+    where: str
+    """What its engine's address needs to find it: a DSN, a URI."""
+
+    def start(self) -> None:
+        """Up, with what it held before; ready when it returns."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes at once, as when a machine loses power."""
+        ...
+
+    def freeze(self) -> None:
+        """SIGSTOP: it listens and does not answer, until it is killed or thawed."""
+        ...
+
+    def thaw(self) -> None:
+        """On again."""
+        ...
+
+    def stop(self) -> None:
+        """Down, for good."""
+        ...
+
+
+class _Processes:
+    """Signals to a process and all that it started."""
+
+    def _pid(self) -> int:
+        raise NotImplementedError
+
+    def _all(self) -> list[Any]:
+        import psutil
+
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self._pid())
+            return [root, *root.children(recursive=True)]
+        return []
+
+    def _send(self, number: int) -> list[Any]:
+        there = self._all()
+        for process in there:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        return there
+
+    def freeze(self) -> None:
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._send(signal.SIGCONT)
+
+
+class Postgres(_Processes):
+    """Listens on a socket in a folder of its own."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="nearsight-postgres-")
+        with warnings.catch_warnings(action="ignore"):  # of a machine without XDG_RUNTIME_DIR
+            import pgserver
+
+            self._server: Any = pgserver.get_server(Path(self._folder.name) / "data", cleanup_mode="stop")
+        self.where = f"host={self._server.get_postmaster_info().socket_dir} user=postgres dbname=postgres"
+
+    def _pid(self) -> int:
+        return int(self._server.get_pid())
+
+    def start(self) -> None:
+        with self._server._lock:
+            self._server.ensure_postgres_running()
+
+    def kill(self) -> None:
+        import psutil
+
+        psutil.wait_procs(self._send(signal.SIGKILL), timeout=10)
+
+    def stop(self) -> None:
+        self._server.cleanup()
+        self._folder.cleanup()
+
+
+class Milvus(_Processes):
+    """Listens on a port of this machine alone."""
+
+    def __init__(self) -> None:
+        from milvus import MilvusServer
+
+        self._folder = tempfile.TemporaryDirectory(prefix="nearsight-milvus-")
+        self._server: Any = MilvusServer(wait_for_started=False)
+        self._server.set_base_dir(self._folder.name)
+        self.start()
+        self.where = f"http://127.0.0.1:{self._server.listen_port}"
+
+    def _pid(self) -> int:
+        return int(self._server.server_proc.pid)
+
+    def start(self) -> None:
+        if not self._server.running:
+            with warnings.catch_warnings(action="ignore"):  # of sockets that it leaves open
+                self._server.start()
+                self._server.wait_started()
+                gc.collect()
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+        self._server.server_proc.wait()
+        self._server.server_proc = None
+
+    def stop(self) -> None:
+        if self._server.running:  # it outlives SIGTERM
+            self.kill()
+        self._server.stop()
+        self._folder.cleanup()
