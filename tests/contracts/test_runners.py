@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearsight.core.errors import Damaged, UnknownName
+from nearsight.core.errors import ClusterError, Damaged, InputError, UnknownName
 from nearsight.core.events import Done, Encoded, Skipped
 from nearsight.encode import create
 from nearsight.search.bulk import Options, encode
@@ -103,3 +103,18 @@ def test_it_explains_itself_and_takes_no_unknown_option(name: str) -> None:
     assert RUNNERS.help(name)
     with pytest.raises(UnknownName):
         RUNNERS.build(f"{name}?nonsense=1")
+
+
+def test_numbers_of_actors_are_not_below_nothing() -> None:
+    for option in ("actors", "cpus", "gpus"):
+        with pytest.raises(InputError) as caught:
+            RUNNERS.build(f"ray?{option}=-1")
+        assert caught.value.code == "bulk/options"
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(pictures: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    if ray.is_initialized():
+        pytest.skip("a cluster runs already")
+    with pytest.raises(ClusterError, match="cannot be reached"):
+        list(encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on="ray?address=127.0.0.1:1"))

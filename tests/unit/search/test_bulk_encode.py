@@ -114,8 +114,11 @@ def test_a_run_that_is_closed_goes_on_with_the_missing_shards(
         pass
     work.close()
     assert len(shards(tmp_path / "out")) == 5
+    last = folder / "red" / "09.png"
+    os.utime(last, ns=(10**18, 10**18))
     counts, events = run(folder, tmp_path / "out")
     assert (counts["encoded"], counts["kept"]) == (7, 5)
+    assert shards(tmp_path / "out")[os.fsencode(last.relative_to(folder))][0].entry.mtime_ns == 10**18
     assert next(event for event in events if isinstance(event, Step)) == Step("encode", 5, 12)
     assert len(shards(tmp_path / "out")) == 12
     assert len(prepared) == 12
@@ -124,11 +127,13 @@ def test_a_run_that_is_closed_goes_on_with_the_missing_shards(
 
 def test_a_listing_that_was_broken_off_begins_again(folder: Path, tmp_path: Path) -> None:
     work = encode(str(folder), create("colour"), tmp_path / "out", FIVE)
-    assert next(work) == Step("walk", 5, None)
+    assert [next(work), next(work)] == [Step("walk", 5, None), Step("walk", 10, None)]
     work.close()
-    (folder / "red" / "00.png").unlink()
-    assert run(folder, tmp_path / "out")[0]["encoded"] == 11
-    assert len(shards(tmp_path / "out")) == 11
+    shutil.rmtree(folder / "red")
+    shutil.rmtree(folder / "blue")
+    assert run(folder, tmp_path / "out")[0]["encoded"] == 4
+    assert len(shards(tmp_path / "out")) == 4
+    assert len(list((tmp_path / "out" / "plan").iterdir())) == 1
 
 
 def test_what_cannot_be_used_is_named_in_a_table_of_its_own(folder: Path, tmp_path: Path) -> None:
@@ -140,6 +145,7 @@ def test_what_cannot_be_used_is_named_in_a_table_of_its_own(folder: Path, tmp_pa
     told = [event for event in events if isinstance(event, Skipped)]
     assert counts["skipped"] == len(told) == 16
     assert counts["encoded"] == 0
+    assert shards(tmp_path / "out") == {}
     table = [one for path in sorted((tmp_path / "out" / "skipped").iterdir()) for one in read_skipped(path)]
     assert sorted(told, key=lambda one: one.path) == sorted(table, key=lambda one: one.path)
     codes = {Path(one.path).name: one.code for one in table}
@@ -295,6 +301,19 @@ def test_a_damaged_shard_is_found_and_made_again(folder: Path, tmp_path: Path) -
     path.unlink()
     assert run(folder, tmp_path / "out")[0]["encoded"] == 5
     assert shards(tmp_path / "out") == before
+
+
+def test_no_flipped_bit_changes_what_is_read(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "out", Options(rows=100, dtype="float16"))
+    path, before = named(tmp_path / "out", "shards", 0), shards(tmp_path / "out")
+    content, found = path.read_bytes(), 0
+    for place in np.random.default_rng(0).integers(4, len(content) - 8, 60).tolist():
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            assert shards(tmp_path / "out") == before
+        except Damaged:
+            found += 1
+    assert found > 20
 
 
 def test_a_shard_that_ends_process_after_process_stops_the_run(folder: Path, tmp_path: Path) -> None:

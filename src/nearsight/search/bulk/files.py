@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from nearsight.core.items import Value
 from nearsight.search.export import cell
 
 PLAN, SHARDS, SKIPPED, TRIES = "plan", "shards", "skipped", "tries"
-_BATCH = 4096
-"""Rows that are read at once."""
+_GROUP = 4096
+"""Rows that are checked and read at once."""
+_VECTOR, _SUMS = "vector", b"nearsight.sums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def write_plan(path: Path, entries: Sequence[Entry]) -> None:
 
 def read_plan(path: Path) -> list[Entry]:
     """Raises Damaged."""
-    return [_entry(row) for batch in _batches(path) for row in batch.to_pylist()]
+    return [_entry(row) for group in _groups(path) for row in group.to_pylist()]
 
 
 def write_shard(
@@ -88,7 +90,7 @@ def write_shard(
             *_entry_fields(pa),
             pa.field("sha256", pa.binary(32), nullable=False),
             pa.field("size", pa.int64(), nullable=False),
-            pa.field("vector", pa.list_(kind, dim), nullable=False),
+            pa.field(_VECTOR, pa.list_(kind, dim), nullable=False),
         ],
         metadata={f"nearsight.{name}": value for name, value in facts.items()},
     )
@@ -115,12 +117,11 @@ def shard_facts(path: Path) -> tuple[dict[str, str], int]:
 
 def read_shard(path: Path) -> Iterator[tuple[list[Picture], NDArray[np.floating]]]:
     """Some thousands of pictures at a time, with their vectors (n, dim) as stored. Raises Damaged."""
-    for batch in _batches(path):
+    for group in _groups(path):
         try:
-            column = batch.column("vector")
-            vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(batch), column.type.list_size)
-            rows = batch.drop_columns(["vector"]).to_pylist()
+            rows = group.drop_columns([_VECTOR]).to_pylist()
             pictures = [Picture(_entry(row), row["sha256"], row["size"]) for row in rows]
+            vectors = _matrix(group.column(_VECTOR).combine_chunks())
         except (KeyError, AttributeError, TypeError, ValueError) as error:
             raise Damaged(f"{path} does not have the columns of a shard: {error}") from error
         yield pictures, vectors
@@ -137,7 +138,7 @@ def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
 
 def read_skipped(path: Path) -> list[Skipped]:
     """Raises Damaged."""
-    return [Skipped(**row) for batch in _batches(path) for row in batch.to_pylist()]
+    return [Skipped(**row) for group in _groups(path) for row in group.to_pylist()]
 
 
 def _entry_fields(pa: Any) -> list[Any]:
@@ -171,26 +172,55 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def _write(path: Path, schema: Any, columns: list[Any]) -> None:
+    """With a checksum of each group of rows in the metadata: Parquet's own are of pages, and a bit that flips in its
+    footer loses rows without a word."""
     pa, pq = parquet()
+    table = pa.Table.from_arrays(columns, schema=schema)
+    sums = [_sum(table.slice(start, _GROUP)) for start in range(0, len(table), _GROUP)]
+    table = table.replace_schema_metadata({**(schema.metadata or {}), _SUMS: ",".join(sums)})
     with replaced_whole(path) as temporary:
-        table = pa.Table.from_arrays(columns, schema=schema)
-        pq.write_table(table, temporary, write_page_checksum=True, compression="zstd", use_dictionary=False)
+        pq.write_table(table, temporary, row_group_size=_GROUP, compression="zstd", use_dictionary=False)
+
+
+def _sum(rows: Any) -> str:
+    digest = hashlib.sha256()
+    for name in rows.column_names:
+        column = rows.column(name).combine_chunks()
+        if name == _VECTOR:
+            digest.update(np.ascontiguousarray(_matrix(column)).tobytes())
+        else:
+            digest.update(repr(column.to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _matrix(column: Any) -> NDArray[np.floating]:
+    """A column of vectors as (n, dim)."""
+    flat: NDArray[np.floating] = column.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(column), column.type.list_size)
 
 
 def _opened(path: Path) -> Any:
     pa, pq = parquet()
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
 
 
-def _batches(path: Path) -> Iterator[Any]:
+def _groups(path: Path) -> Iterator[Any]:
+    """Tables of some thousands of rows, each as it was written."""
     pa, _ = parquet()
     with _opened(path) as file:
         try:
-            yield from file.iter_batches(_BATCH)
-        except (pa.ArrowException, OSError) as error:
+            sums = (file.schema_arrow.metadata or {})[_SUMS].decode().split(",")
+            if file.num_row_groups != len(list(filter(None, sums))):
+                raise ValueError("rows are missing")
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group)
+                if _sum(rows) != sums[group]:
+                    raise ValueError("rows are not those that were written")
+                yield rows
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise _damaged(path, error) from error
 
 

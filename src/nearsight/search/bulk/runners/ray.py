@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from nearsight.core.errors import ClusterError, InputError, MissingExtra, Nearsi
 from nearsight.search.bulk.runners import Progress
 from nearsight.search.bulk.shard import Work, encode_shard
 
+_REACH_SECONDS = 10.0
 _STORE_BYTES = 100 << 20
 """Shared memory of a cluster of one machine: only numbers of shards travel."""
 
@@ -120,6 +122,9 @@ def _cluster(address: str) -> Generator[Any, None, None]:
         where = {"address": "local", "include_dashboard": False, "object_store_memory": _STORE_BYTES}
         where["_node_ip_address"] = "127.0.0.1"  # nobody else is to reach it
     try:
+        host, _, port = str(where["address"]).rpartition(":")
+        if port.isdigit():  # Ray tries for minutes
+            socket.create_connection((host, int(port)), _REACH_SECONDS).close()
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         hint = "check the address and that the cluster runs: ray status; or --on local"
