@@ -176,7 +176,7 @@ def _write(path: Path, schema: Any, columns: list[Any]) -> None:
     footer loses rows without a word."""
     pa, pq = parquet()
     table = pa.Table.from_arrays(columns, schema=schema)
-    sums = [_sum(table.slice(start, _GROUP)) for start in range(0, len(table), _GROUP)]
+    sums = [_sum(table.slice(start, _GROUP)) for start in range(0, len(table) or 1, _GROUP)]
     table = table.replace_schema_metadata({**(schema.metadata or {}), _SUMS: ",".join(sums)})
     with replaced_whole(path) as temporary:
         pq.write_table(table, temporary, row_group_size=_GROUP, compression="zstd", use_dictionary=False)
@@ -213,7 +213,7 @@ def _groups(path: Path) -> Iterator[Any]:
     with _opened(path) as file:
         try:
             sums = (file.schema_arrow.metadata or {})[_SUMS].decode().split(",")
-            if file.num_row_groups != len(list(filter(None, sums))):
+            if file.num_row_groups != len(sums):
                 raise ValueError("rows are missing")
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group)
