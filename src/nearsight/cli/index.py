@@ -221,15 +221,8 @@ def make(
 
 
 def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.opened(where, write=True)
-    manifest = kept.store.manifest
+    kept = places.reopened(where, dtype=dtype.value if dtype else None)
     try:
-        if dtype is not None and dtype.value != manifest["dtype"]:
-            raise InputError(
-                f"{where} has dtype {manifest['dtype']}, not {dtype.value}",
-                code="collection/dtype",
-                hint="leave --dtype out, or index into a new collection: --collection PATH",
-            )
         if encoder is not None:
             _require_same(kept, encoder)
         if engine is not None and engine != kept.engine:
