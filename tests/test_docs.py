@@ -385,6 +385,37 @@ def test_the_python_of_duplicates_runs_as_it_stands(
     assert f"at least {SAME:g}" in page
 
 
+def test_the_python_of_bulk_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "products").mkdir()
+    for number, name in enumerate(WORDS):
+        noise(WORDS[name], number).save(tmp_path / "products" / f"{name}.png")
+    noise(WORDS["red"], 999).save("lamp.jpg")
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "bulk.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "bulk.md", "exec"), {})
+    added, found = capsys.readouterr().out.splitlines()
+    assert added == "3"
+    assert found.endswith("red.png")
+
+
+def test_the_files_of_a_bulk_run_are_those_of_its_page(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from nearsight.search.bulk import encode, shard
+
+    page = (PAGE.parent / "bulk.md").read_text(encoding="utf-8")
+    (tmp_path / "pictures").mkdir()
+    noise(WORDS["red"]).save(tmp_path / "pictures" / "red.png")
+    (tmp_path / "pictures" / "none.png").touch()
+    list(encode(str(tmp_path / "pictures"), create("colour"), tmp_path / "out"))
+    for path in (tmp_path / "out").iterdir():
+        assert f"  {path.name}" in page or path.name in ("LOCK", "LOCK.pid", "tries"), path.name
+    assert shard._DEADLY == 10
+    assert "given up after ten of them" in page
+
+
 def test_the_python_of_migrate_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -220,18 +220,14 @@ def make(
 
 
 def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.opened(where, write=True)
-    manifest = kept.store.manifest
+    kept = places.reopened(where, dtype=dtype.value if dtype else None)
     try:
-        if dtype is not None and dtype.value != manifest["dtype"]:
-            what = f"{where} has dtype {manifest['dtype']}, not {dtype.value}"
-            hint = "leave --dtype out, or index into a new collection: --collection PATH"
-            raise InputError(what, code="collection/dtype", hint=hint)
         if encoder is not None:
             _require_same(kept, encoder)
         if engine is not None and engine != kept.engine:
+            before = kept.engine
             kept.change_engine(engine)
-            render.note(f"{manifest['engine']} gives way to {engine}")  # only now: with a password in it, it is refused
+            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
     except BaseException:
         kept.close()
         raise

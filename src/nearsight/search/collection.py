@@ -21,6 +21,7 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import judgements
 from nearsight.search import sync as syncing
 from nearsight.search.aim import Aim, aim
+from nearsight.search.bulk.imports import take_in
 from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
@@ -182,6 +183,10 @@ class Collection:
         what is gone; nothing is decoded or encoded twice. See `nearsight.search.sync.sync`."""
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links, profile)
         return noted(self.store.folder, syncing.sync(self, Path(root), options))
+
+    def take_in(self, folder: Path, *, pictures: Path | None = None) -> Generator[Event, None, dict[str, int]]:
+        """Take in what `nearsight.search.bulk.encode` wrote; see `nearsight.search.bulk.take_in`."""
+        return take_in(self, Path(folder), pictures=pictures)
 
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
