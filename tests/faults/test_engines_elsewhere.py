@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from benchmarks.scale._servers import Postgres
 
 N = 500
-DATABASES = ["memory", "pgvector", "pgvector/hnsw", "milvus"]
+DATABASES = [
+    "memory",
+    *(pytest.param(name, marks=pytest.mark.elsewhere) for name in ("pgvector", "pgvector/hnsw", "milvus")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -357,6 +360,7 @@ def test_connections_are_let_go(tmp_path: Path) -> None:
 # with a server
 
 
+@pytest.mark.elsewhere
 def test_postgres_killed_frozen_and_back(tmp_path: Path, postgres: Postgres) -> None:
     with filled(tmp_path / "c", "pgvector?timeout=1") as c:
         c.build_engine()
@@ -384,6 +388,7 @@ def test_postgres_killed_frozen_and_back(tmp_path: Path, postgres: Postgres) -> 
         assert (right(c), right(c), c.engine_state) == (True, True, "ready")
 
 
+@pytest.mark.elsewhere
 def test_a_door_that_opens_on_nothing(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -396,6 +401,7 @@ def test_a_door_that_opens_on_nothing(tmp_path: Path) -> None:
             assert right(c)
 
 
+@pytest.mark.elsewhere
 def test_milvus_lite_is_one_process_s_at_a_time(tmp_path: Path) -> None:
     pytest.importorskip("pymilvus", reason="needs the 'milvus' extra")
     pytest.importorskip("milvus_lite", reason="needs the 'milvus' extra")
@@ -426,6 +432,7 @@ def test_milvus_lite_is_one_process_s_at_a_time(tmp_path: Path) -> None:
 # addresses
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     ("address", "code"),
     [
@@ -453,6 +460,7 @@ def test_addresses_are_refused_before_anything_is_written(tmp_path: Path, addres
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.elsewhere
 def test_secrets_of_the_environment_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
     monkeypatch.setenv("NEARSIGHT_PGVECTOR", "host=/nowhere user=me password=sesame")
@@ -477,6 +485,7 @@ def test_what_stands_elsewhere_is_known_by_what_it_can() -> None:
     assert not isinstance(ENGINES.build("faiss/Flat", dim=8), Elsewhere)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["postgres", "milvus"])
 def test_killed_in_mid_write_it_is_told_the_rest(name: str, request: pytest.FixtureRequest) -> None:

@@ -187,8 +187,7 @@ def run(
                 _write_report(report, seen.skipped)
         _summary(seen, len(kept), as_json, where, folder.resolve())
         if len(kept) and kept.engine_state != "ready":
-            render.warn(f"the engine was not told of all this: {kept.engine_state}")
-            render.note(render.aside("searches look at every vector meanwhile; the next index tells it the rest"))
+            render.warn(f"the engine will be told the rest by the next index: {kept.engine_state}")
         remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
@@ -228,7 +227,7 @@ def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype |
         if engine is not None and engine != kept.engine:
             before = kept.engine
             kept.change_engine(engine)
-            render.note(f"{before} gives way to {engine}")  # only now: an address with a password is refused
+            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
     except BaseException:
         kept.close()
         raise
