@@ -28,6 +28,7 @@ bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.foundation
 	$(VENV)/bin/python -m benchmarks.training
 	$(VENV)/bin/python -m benchmarks.server
+	$(VENV)/bin/python -m benchmarks.bundled
 	$(VENV)/bin/python -m benchmarks.scale
 
 clean:

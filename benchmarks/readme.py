@@ -1,4 +1,4 @@
-"""``python -m benchmarks.readme``: put the committed figures where the README quotes them."""
+"""``python -m benchmarks.readme``: put the committed figures where pages quote them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import re
 from benchmarks._results import RESULTS, ROOT, number
 
 
-def main() -> None:
-    readme = ROOT / "README.md"
+QUOTING = ("README.md", "docs/bundled.md")
 
+
+def main() -> None:
     def figure(found: re.Match[str]) -> str:
         body = json.loads((RESULTS / f"{found[2]}.json").read_text())
         value = next(row["value"] for row in body["rows"] if row["id"] == found[3])
         return f"{number(value)}<!--{found[2]}:{found[3]}-->"
 
-    readme.write_text(re.sub(r"([^\s|<>]+)<!--(\w+):(\w+)-->", figure, readme.read_text()))
+    for name in QUOTING:
+        page = ROOT / name
+        page.write_text(re.sub(r"([^\s|<>]+)<!--(\w+):(\w+)-->", figure, page.read_text()))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -496,7 +496,6 @@ def test_the_examples_of_the_api_are_what_it_takes() -> None:
 def test_the_readmes_python_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("skimage")
     monkeypatch.chdir(tmp_path)
     drawn = load("drawn?n=10&size=64", tmp_path / "drawn").items
     (tmp_path / "products").mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks._results import meets, number, page
+from benchmarks.readme import QUOTING
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
@@ -44,10 +45,11 @@ def test_meets(value: float, target: str, verdict: bool) -> None:
     assert meets(value, target) is verdict
 
 
-def test_the_readme_quotes_the_results() -> None:
-    """Figures in the README stand as ``value<!--file:id-->`` and must be those of the JSON."""
-    quoted = re.findall(r"([^\s|<>]+)<!--(\w+):(\w+)-->", (ROOT / "README.md").read_text())
-    assert quoted, "the README shows results"
+@pytest.mark.parametrize("name", QUOTING)
+def test_pages_quote_the_results(name: str) -> None:
+    """Figures in pages stand as ``value<!--file:id-->`` and must be those of the JSON."""
+    quoted = re.findall(r"([^\s|<>]+)<!--(\w+):(\w+)-->", (ROOT / name).read_text())
+    assert quoted, f"{name} shows results"
     for text, file, row_id in quoted:
         rows = {row["id"]: row for row in json.loads((ROOT / "docs" / "results" / f"{file}.json").read_text())["rows"]}
         assert text == number(rows[row_id]["value"]), f"{row_id} is {number(rows[row_id]['value'])}, not {text}"

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from benchmarks import _sections
 
-SECTIONS = ("quality", "words", "cost")
+SECTIONS = ("quality", "words", "cost", "install")
 
 _sections.run("bundled", SECTIONS, _sections.parser("bundled", SECTIONS).parse_args())

@@ -67,10 +67,10 @@ def _install(results: Results, place: Path) -> None:
     """pip install into an empty environment: the size of what came, and the demo in a second one."""
     light = place / "light"
     venv.create(light, with_pip=True)
-    empty = _megabytes(light)
+    empty = megabytes(light)
     pip = [str(light / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
-    size = _megabytes(light) - empty
+    size = megabytes(light) - empty
     note = "pip install . into an empty environment, less the empty environment; no extras, no torch"
     results.add(Row("light_install_mb", "installed size of nearsight and all it needs", size, "MB", "<=500", note=note))
     subprocess.run([*pip, f"{ROOT}[classic]"], check=True, capture_output=True)
@@ -86,5 +86,5 @@ def _install(results: Results, place: Path) -> None:
     results.add(Row("demo_s", "nearsight demo on a fresh machine", seconds, "s", "<=180", note=note))
 
 
-def _megabytes(folder: Path) -> float:
+def megabytes(folder: Path) -> float:
     return sum(p.stat().st_blocks * 512 for p in folder.rglob("*") if p.is_file() and not p.is_symlink()) / 2**20

@@ -20,7 +20,6 @@ from text_models import clip_folder, open_clip_model
 from nearsight.core.errors import EncoderError, MissingExtra
 from nearsight.encode import Encoder, create
 from nearsight.encode.encoder import TOWERS
-from nearsight.encode.images.bundled import FOLDER
 
 SAMPLES: dict[str, list[str]] = {
     "bovw": [
@@ -57,8 +56,6 @@ def addresses() -> list[object]:
             marks = [pytest.mark.torch] if name in NETWORKS else []
             if needed and find_spec(needed) is None:
                 marks.append(pytest.mark.skip(reason=f"needs {needed}"))
-            if name == "bundled" and not FOLDER.exists():
-                marks.append(pytest.mark.skip(reason="the weights are not there yet"))
             cases.append(pytest.param(address, marks=marks, id=address.split("?")[0]))
     return cases
 

@@ -141,7 +141,7 @@ def test_filters_hold_and_k_is_kept(run: Run, pictures: Path) -> None:
 
 
 def test_examples_by_key_by_stdin_several_and_minus(run: Run, pictures: Path) -> None:
-    run("index", pictures)
+    run("index", pictures, "-e", "colour")
     red, green = pictures / "red" / "red_0.jpg", pictures / "green" / "green_0.jpg"
     found = json.loads(run("search", red, "-c", pictures, "--json").out.splitlines()[0])
     by_key = run("search", "--key", found["key"], "-c", pictures, "-k", 5, "--json").out

@@ -150,7 +150,7 @@ def test_option_like_words_need_a_word_about_it(run: Run, shop: Path) -> None:
 
 
 def test_a_collection_without_words_says_what_to_do(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run("index", pictures)
+    run("index", pictures, "-e", "colour")
     monkeypatch.chdir(pictures)
     for arguments in (["two dogs"], ["--text", "two dogs"], ["red/red_0.jpg", "--minus", "dogs"]):
         ran = run("search", *arguments)
@@ -234,7 +234,7 @@ def test_show_says_whether_words_find_pictures(run: Run, shop: Path, tmp_path: P
     assert (shown["modalities"], shown["captions"]) == (["image", "text"], 2 * EACH * len(COLOURS))
     assert "pictures and words" in run("show", shop).out
     assert "pictures and words" in run("show", tmp_path / "encoder").out
-    run("index", pictures, "-c", tmp_path / "plain")
+    run("index", pictures, "-c", tmp_path / "plain", "-e", "colour")
     plain = run("show", tmp_path / "plain").out
     assert "pictures" in plain
     assert "and words" not in plain
@@ -297,7 +297,7 @@ def test_pictures_elsewhere_are_found_by_their_names(run: Run, listed: Path, tmp
 
 def test_one_split_of_a_table(run: Run, listed: Path, tmp_path: Path) -> None:
     file, images = listed / "dataset_set.json", listed / "images"
-    assert run("index", images, "--labels", file, "--split", "test").code == 0
+    assert run("index", images, "--labels", file, "--split", "test", "-e", "colour").code == 0
 
     def splits() -> set[object]:
         with Collection.open(images / ".nearsight", read_only=True) as kept:

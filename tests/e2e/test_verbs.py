@@ -98,7 +98,7 @@ def test_show_lists_explains_and_describes(run: Run, pictures: Path) -> None:
     run("index", pictures)
     shown = run("show", pictures).out
     assert "blue 4, green 4, red 4" in shown
-    assert json.loads(run("show", pictures / ".nearsight" / "encoder", "--json").out)["dim"] == 768
+    assert json.loads(run("show", pictures / ".nearsight" / "encoder", "--json").out)["dim"] == 512
 
 
 def test_compact_backup_and_export(run: Run, pictures: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_demo_draws_measures_and_leaves_a_sheet(run: Run, tmp_path: Path) ->
     ran = run("demo", "--folder", tmp_path / "demo", "--n", 40)
     assert ran.code == 0, ran.err
     rows = [line.split() for line in ran.out.splitlines()]
-    assert {row[0] for row in rows if len(row) > 8} >= {"encoder", "colour", "hog"}
+    assert {row[0] for row in rows if len(row) > 8} >= {"encoder", "bundled", "colour", "hog"}
     with Image.open(tmp_path / "demo" / "sheet.png") as sheet:
         assert sheet.width > 800
 

@@ -24,7 +24,7 @@ EXAMPLES = """nearsight demo
 nearsight demo --folder /tmp/scenes --n 80
 nearsight demo --serve"""
 
-ENCODERS = ("colour", "hog", "bovw?words=300")
+ENCODERS = ("bundled", "colour", "hog", "bovw?words=300")
 ENGINES = ("exact", "faiss/Flat", "faiss/HNSW32", "faiss/SQ8")
 METRICS = ("average_precision", "precision@1", "precision@5")
 
@@ -121,6 +121,9 @@ def _search(folder: Path, place: Path, picture: Path) -> None:
         own = set(kept.twins(content))
         matches = [match for match in kept.search(content, 10) if match.item.key not in own][:9]
         sheet = draw(kept, [Example(picture.name, PICTURE, content)], own, matches)
+        words = "text" in kept.modalities
     file = folder / "sheet.png"
     save(sheet, file)
     render.out(f"Try: nearsight search {render.shown(picture)} -c {render.shown(place)}")
+    if words:
+        render.out(f'Try: nearsight search "a car on a street" -c {render.shown(place)}')

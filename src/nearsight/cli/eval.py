@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from nearsight.cli import both_ways, places, render, reports
-from nearsight.cli.index import skipped_table
+from nearsight.cli.index import ENCODER, skipped_table
 from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Skipped
 
@@ -24,8 +24,6 @@ EXAMPLES = """nearsight eval ~/Pictures --json before.json
 nearsight eval ~/Pictures --against before.json
 nearsight eval --data mit_split --protocol 'test->train' -e colour -e hog --engine exact --engine faiss/HNSW32
 nearsight eval --data karpathy/flickr8k -e two-towers/encoder --hubness csls --html captions.html"""
-
-_ENCODER = "colour"
 
 
 def run(
@@ -58,7 +56,7 @@ def run(
             "--encoder",
             "-e",
             metavar="ADDRESS",
-            help=f"With --data: what makes the vectors, an address or an encoder folder; repeatable. '{_ENCODER}' "
+            help=f"With --data: what makes the vectors, an address or an encoder folder; repeatable. '{ENCODER}' "
             "unless told. Captions need one that has words.",
             show_default=False,
         ),
@@ -191,7 +189,7 @@ def run(
         if data is None:
             found = list(_on_collection(places.find(collection), engines, metrics, candidates))
         else:
-            dataset, encoders = _dataset(data, root), encoder or [_ENCODER]
+            dataset, encoders = _dataset(data, root), encoder or [ENCODER]
             if captions.asked(dataset, protocol or []):
                 both_ways.refuse({"--engine": engine, "--candidates": candidates, "--metric": metric})
                 found = list(_on_captions(dataset, encoders, captions, cache))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nearsight.search.collection import Collection
     from nearsight.search.sync import Annotation
 
-ENCODER, ENGINE, DTYPE = "colour", "faiss/Flat", "float32"
+ENCODER, ENGINE, DTYPE = "bundled", "faiss/Flat", "float32"
 _LABELS, _SPLIT = "cli/labels", "cli/split"
 _SAMPLE = 1000
 _NAMED = 3
@@ -194,7 +194,7 @@ def run(
             given = "PICTURE|WORDS" if "text" in kept.modalities else "PICTURE"
             render.note(render.aside(f"Search it: nearsight search {given}{inside}"))
             if encoder is None:
-                render.note(render.aside(f"'{ENCODER}' sees colours only; what else there is: nearsight show encoders"))
+                render.note(render.aside(f"'{ENCODER}' is small and quick; larger ones: nearsight show encoders"))
 
 
 # the collection

@@ -23,9 +23,10 @@ import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from nearsight.core.errors import UnknownName
 
@@ -84,14 +85,14 @@ class Catalogue:
         """All members, sorted; imports none of them."""
         folder = importlib.import_module(self.package)
         own = [m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")]
-        return sorted({*own, *(e.name for e in entry_points(group=self.group))})
+        return sorted({*own, *(e.name for e in _outside().select(group=self.group))})
 
     def module(self, name: str) -> ModuleType:
         """The component's module. Raises UnknownName with the nearest names."""
-        if name not in self._modules:  # looking for entry points reads the metadata of every installed package
+        if name not in self._modules:
             if name not in self.names():
                 raise UnknownName(f"there is no {self.noun} called '{name}'", hint=_suggest(name, self.names()))
-            outside = [entry for entry in entry_points(group=self.group) if entry.name == name]
+            outside = [entry for entry in _outside().select(group=self.group) if entry.name == name]
             inside = f"{self.package}.{name}"
             self._modules[name] = outside[0].load() if outside else importlib.import_module(inside)
         return self._modules[name]
@@ -159,6 +160,12 @@ class Catalogue:
         if parsed.variant is not None:
             options["variant"] = parsed.variant
         return options
+
+
+@cache
+def _outside() -> EntryPoints:
+    """Looked for once: it reads the metadata of every installed package."""
+    return cast(EntryPoints, entry_points())  # Python 3.11 calls it by another name
 
 
 def _suggest(name: str, names: list[str]) -> str:

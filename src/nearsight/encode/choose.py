@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,21 +48,21 @@ def open_network(name: str, network: Any, takes: str, fingerprint: str, golden: 
         if "precision" in name and (why := golden.failure(runner(golden.inputs))):
             raise _refused(name, takes, f"not the golden vectors: {why}")
         return runner
-    first, *_ = names = CANDIDATES[takes]
-    able = {n: r for n in names if not (r := cast(Runtime, RUNTIMES.build(n))).available()}
-    if not able:
-        raise EncoderError(f"no runtime for {takes} is installed", code="encoder/runtime")
-    table = _remembered().get(_key(fingerprint, able), {})
-    if set(table) != set(able):
-        if expect < WORTH_MEASURING and first in able:
-            return able[first].open(network)
-        table = {n: _measure(r, network, golden) for n, r in able.items()}
-        _remember(_key(fingerprint, able), table)
+    runtimes = {name: cast(Runtime, RUNTIMES.build(name)) for name in CANDIDATES[takes]}
+    first, key = next(iter(runtimes.values())), _key(fingerprint, runtimes.values())
+    table = _remembered().get(key, {})
+    if not table or not set(table) <= set(runtimes):
+        if expect < WORTH_MEASURING and not first.available():
+            return first.open(network)  # the others are not even imported
+        table = {n: _measure(r, network, golden) for n, r in runtimes.items() if not r.available()}
+        if not table:
+            raise EncoderError(f"no runtime for {takes} is installed", code="encoder/runtime")
+        _remember(key, table)
     sound = {n: facts["load_s"] + expect / facts["rate"] for n, facts in table.items() if "failure" not in facts}
     if not sound:
         failures = "; ".join(f"{n}: {facts['failure']}" for n, facts in table.items())
         raise EncoderError(f"no runtime gives this encoder's golden vectors ({failures})", code="encoder/runtime")
-    return able[min(sound, key=lambda n: sound[n])].open(network)
+    return runtimes[min(sound, key=lambda n: sound[n])].open(network)
 
 
 def require_runtime(name: str, takes: str) -> Runtime:
@@ -101,8 +101,8 @@ def _measure(runtime: Runtime, network: Any, golden: Golden) -> dict[str, Any]:
     return {"load_s": round(load_s, 4), "rate": round(len(golden.inputs) / best, 2)}
 
 
-def _key(fingerprint: str, able: Mapping[str, Runtime]) -> str:
-    versions = sorted({r.versions() for r in able.values()})
+def _key(fingerprint: str, runtimes: Iterable[Runtime]) -> str:
+    versions = sorted({version for runtime in runtimes if (version := runtime.versions())})
     return " | ".join([fingerprint, machine(), *versions])
 
 

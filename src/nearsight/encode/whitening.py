@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nearsight.core.arrays import Vectors, unit
 from nearsight.core.errors import InputError
 from nearsight.encode.heads import HEADS
+from nearsight.encode.heads.whiten import LEAST
 from nearsight.encode.network import TorchTower, compose
 
 SHRINK = 0.1
@@ -27,15 +28,22 @@ class Whitening(NamedTuple):
     """(dim, d)"""
     mean: NDArray[np.float64]
     """(d,)"""
+    power: float = 1.0
+    """Of every number, before unit length."""
 
     def __call__(self, vectors: NDArray[np.floating]) -> Vectors:
         """(n, d) of any length -> (n, dim) unit vectors. Raises InputError (code ``vectors``)."""
-        return unit((unit(vectors) - self.mean) @ self.projection.T)
+        return unit(self.centred(vectors) @ self.projection.T)
+
+    def centred(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, d) of any length -> (n, d): what is projected."""
+        return unit(_raised(vectors, self.power)) - self.mean
 
     @property
     def address(self) -> str:
         """Of the head that does the same."""
-        return f"whiten?dim={len(self.projection)}"
+        power = f"&power={self.power:g}" if self.power != 1 else ""
+        return f"whiten?dim={len(self.projection)}{power}"
 
     def head(self) -> Any:
         """The head ``whiten`` that does the same inside a network. Raises MissingExtra without torch."""
@@ -48,18 +56,23 @@ class Whitening(NamedTuple):
         return compose(tower, self.head(), self.address, keep_weights=keep_weights)
 
 
-def pca(vectors: NDArray[np.floating], dim: int, *, shrink: float = SHRINK) -> Whitening:
+def pca(
+    vectors: NDArray[np.floating], dim: int, *, shrink: float = SHRINK, strength: float = 1.0, power: float = 1.0
+) -> Whitening:
     """Decorrelate and scale to variance 1: (n, d) -> the `dim` directions of largest variance.
+
+    `strength`, 0 to 1: variances are divided by this power of themselves; 0 leaves them as they are, so that small
+    directions stay small. `power`: of every number of a vector, before unit length (`nearsight.encode.heads.whiten`).
 
     Jegou and Chum, "Negative Evidences and Co-occurences in Image Retrieval: The Benefit of PCA and Whitening" (ECCV
     2012). `shrink`, 0 to 1, moves the covariance towards that of a sphere before it is inverted (Ledoit and Wolf,
     2004): with few vectors the smallest variances are chance, and dividing by them makes noise the largest thing there
     is. Raises InputError: code ``whiten/few``, ``whiten/dim``, ``whiten/shrink``, ``vectors``.
     """
-    rows, mean = _centred(vectors, dim, shrink)
+    rows, mean = _centred(_raised(vectors, power), dim, shrink)
     values, axes = _spectrum(_shrunk(rows.T @ rows / len(rows), shrink))
     _require_rank(values[:dim], len(rows), shrink)
-    return Whitening((axes[:, :dim] / np.sqrt(values[:dim])).T, mean)
+    return Whitening((axes[:, :dim] / values[:dim] ** (strength / 2)).T, mean, power)
 
 
 def learned(vectors: NDArray[np.floating], labels: NDArray[Any], dim: int, *, shrink: float = SHRINK) -> Whitening:
@@ -92,6 +105,10 @@ def learned(vectors: NDArray[np.floating], labels: NDArray[Any], dim: int, *, sh
     whiten = (axes / np.sqrt(values)) @ axes.T
     _, chosen = _spectrum(whiten @ (rows.T @ rows / len(rows)) @ whiten)
     return Whitening(chosen[:, :dim].T @ whiten, mean)
+
+
+def _raised(vectors: NDArray[np.floating], power: float) -> NDArray[np.floating]:
+    return vectors if power == 1 else np.maximum(vectors, LEAST) ** power
 
 
 def _centred(vectors: NDArray[np.floating], dim: int, shrink: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -168,7 +168,7 @@ class Pupil:
         self.network.train()
         targets = self.targets(pixels)
         if phase.chained:
-            losses, turned = self._chained(pixels, targets, phase.descriptor)
+            losses, turned = self._chained(pixels, targets, step, phase.descriptor)
         else:
             losses, turned = self._apart(pixels, targets, step), math.nan
         if any(math.isinf(loss) for loss in losses) or not any(loss == loss for loss in losses):
@@ -186,10 +186,9 @@ class Pupil:
 
     def _apart(self, pixels: Tensor, targets: Sequence[Tensor], step: int) -> list[float]:
         """Each stage by itself, at every so many steps: the early ones, whose places are many, learn soonest."""
-        every = self.lessons.every or (1,) * len(self._stages)
         losses = []
         for number, (stage, target) in enumerate(zip(self._stages, targets, strict=True)):
-            if step % every[number]:
+            if self._rests(number, step):
                 losses.append(math.nan)
                 continue
             with self.devices.fabric.autocast():
@@ -201,19 +200,32 @@ class Pupil:
             losses.append(float(loss.detach()))
         return losses
 
-    def _chained(self, pixels: Tensor, targets: Sequence[Tensor], weight: float) -> tuple[list[float], float]:
-        """All stages one after the other, one gradient through all of them."""
-        losses = []
+    def _chained(
+        self, pixels: Tensor, targets: Sequence[Tensor], step: int, weight: float
+    ) -> tuple[list[float], float]:
+        """All stages one after the other, one gradient through all of them but the first ones that rest at this step:
+        those cost the most, and their lessons are the shortest."""
+        import torch
+
+        first = next((number for number in range(len(self._stages)) if not self._rests(number, step)), 0)
         with self.devices.fabric.autocast():
-            mine = self._eyes(pixels)
-            maps = [mine := stage(mine) for stage in self._stages]
+            with torch.no_grad():
+                mine = self._eyes(pixels)
+                for stage in self._stages[:first]:
+                    mine = stage(mine)
+            maps = [mine := stage(mine) for stage in self._stages[first:]]
         losses = [
-            self._missed(mine, target, number) for number, (mine, target) in enumerate(zip(maps, targets, strict=True))
+            self._missed(mine, target, number)
+            for number, (mine, target) in enumerate(zip(maps, targets[first:], strict=True), start=first)
         ]
         missed, turned = self._pooled(maps[-1], targets[-1])
         total: Any = sum(losses) + weight * (missed + turned)
         total.backward()
-        return [float(loss.detach()) for loss in losses], float(turned.detach())
+        return [*[math.nan] * first, *(float(loss.detach()) for loss in losses)], float(turned.detach())
+
+    def _rests(self, number: int, step: int) -> bool:
+        """Whether a stage has no lesson at this step."""
+        return bool(self.lessons.every) and step % self.lessons.every[number] > 0
 
     def _missed(self, mine: Tensor, target: Tensor, number: int) -> Tensor:
         """The share of the target's variance that is missed, over channels alike."""

@@ -94,7 +94,7 @@ class Lessons:
     """The whole.
 
     batch         pictures a step
-    every         a stage that is taught alone has a lesson at every so many steps; none: at each
+    every         a stage has a lesson at every so many steps; none: at each. Chained, only the first ones rest so
     precision     bf16 (mixed) or fp32
     weight_decay  not on biases and norms
     ema           decay a step of the average of weights that is kept and taken in the end; 0: none

@@ -20,6 +20,7 @@ from nearsight.encode.images import bundled
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 from training.bundled.package import SENTENCES, image_tower, package, rounded
+from training.bundled.words import behind
 
 from nearsight.encode.heads import HEADS
 from nearsight.encode.network import compose
@@ -27,6 +28,7 @@ from nearsight.encode.pooling import POOLINGS
 from nearsight.encode.text_tower import SetTower, pooled_head
 from nearsight.encode.texts import TEXTS
 from nearsight.encode.trainable import seeded, trainable
+from nearsight.learn.recipe import PairRecipe, TextSide
 
 pytestmark = pytest.mark.torch
 HEAD = "mlp?dim=16&hidden=8&standardise=true"
@@ -80,6 +82,21 @@ def test_it_gives_what_was_trained_at_half_the_bytes(whole: Encoder, installed: 
     assert sizes[0] < 0.6 * sizes[1]
     own.save(tmp_path / "again")
     assert Encoder.load(tmp_path / "again").spec.fingerprint == own.spec.fingerprint
+
+
+def test_a_text_is_nothing_where_pictures_alone_are_compared() -> None:
+    import torch
+
+    recipe = PairRecipe(
+        dim=16, text=TextSide("ngram?rows=300&dim=12", head="mlp?hidden=8&residual=true&standardise=true")
+    )
+    head = HEADS.build("mlp?hidden=8&residual=true&standardise=true&dim=16", width=12, seed=5)
+    head(torch.randn(64, 12) + 1)  # what it standardises by
+    wide, given = behind(3, head, recipe), torch.randn(5, 12)
+    found = wide.eval()(given)
+    assert found.shape == (5, 19)
+    assert not found[:, :3].any()
+    assert torch.equal(found[:, 3:], head.eval()(given))
 
 
 def test_it_needs_no_torch(installed: Path) -> None:

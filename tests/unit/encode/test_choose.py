@@ -75,6 +75,19 @@ def test_a_short_job_takes_the_first_without_measuring(runtimes, tmp_path: Path)
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_short_job_looks_at_no_other_runtime(runtimes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To ask OpenVINO what it can means to import it, which takes longer than the job."""
+    fakes = runtimes(quick=Fake(rate=100), other=Fake(load=20, rate=1000))
+    asked: list[Fake] = []
+    monkeypatch.setattr(Fake, "available", lambda self: asked.append(self) or self.missing)
+    assert auto(1) is fakes["quick"]
+    assert asked == [fakes["quick"]]
+    auto(10_000)
+    asked.clear()
+    assert auto(1) is fakes["quick"]
+    assert not asked, "what was measured is known"
+
+
 def test_the_choice_is_by_loading_and_work_together(runtimes) -> None:
     fakes = runtimes(quick=Fake(rate=100), heavy=Fake(load=20, rate=1000))
     assert auto(1000) is fakes["quick"], "10 s against 21 s"

@@ -91,7 +91,11 @@ def test_open_clips_size_dimension_and_repository() -> None:
     assert rung.weights == f"hub:{repository}"
 
 
-@pytest.mark.parametrize("rung", [rung for rung in STATED if rung.measured is not None], ids=lambda rung: rung.address)
+@pytest.mark.parametrize(
+    "rung",
+    [rung for rung in (*STATED, *rungs_of("bundled")) if rung.measured is not None],
+    ids=lambda rung: rung.address,
+)
 def test_quality_is_what_is_published(rung: Rung) -> None:
     file, _, row_id = rung.row.partition(":")
     rows = {row["id"]: row for row in json.loads((ROOT / "docs" / "results" / f"{file}.json").read_text())["rows"]}

@@ -47,6 +47,23 @@ def test_pca_leaves_variance_one_in_every_direction() -> None:
     assert abs(widest @ kept) == pytest.approx(1, abs=1e-5), "the largest variance comes first"
 
 
+def test_of_less_strength_directions_keep_some_of_their_variance() -> None:
+    vectors, _ = drawn()
+    whole = np.diag(np.cov((unit(vectors) @ pca(vectors, 4, shrink=0, strength=0).projection.T).T, bias=True))
+    for strength in (0.25, 1.0):
+        found = pca(vectors, 4, shrink=0, strength=strength)
+        spread = np.diag(np.cov((unit(vectors) @ found.projection.T).T, bias=True))
+        assert np.allclose(spread, whole ** (1 - strength), rtol=1e-4)
+
+
+def test_a_power_comes_before_unit_length() -> None:
+    vectors = np.abs(drawn()[0]) * (drawn()[0] > -1)
+    rooted = np.maximum(vectors, 1e-6) ** 0.5
+    found, other = pca(vectors, 3, power=0.5), pca(rooted, 3)
+    assert np.allclose(found(vectors), other(rooted), atol=1e-6)
+    assert found.address == "whiten?dim=3&power=0.5"
+
+
 @pytest.mark.parametrize("dim", [WIDTH, 3])
 def test_learned_makes_the_differences_of_matching_pairs_alike(dim: int) -> None:
     vectors, labels = drawn()

@@ -71,6 +71,20 @@ def test_every_stage_comes_nearer_and_the_vector_turns_to_the_teachers(pictures:
     assert np.mean([step.turned for step in chained[-3:]]) < 0.9 * chained[0].turned
 
 
+def test_first_stages_that_rest_stay_as_they_are_and_the_others_learn(pictures: Stored, tmp_path: Path) -> None:
+    chained = replace(LESSONS, ema=0.0, schedule=Schedule((24,), (True,), (16,), (1e-2,), (1e-2,), (1.0,)))
+    course = Course(chained, pictures, tmp_path / "c")
+    stages = cut(course.pupil.network, STUDENT)
+    seen, before = [], [[p.detach().clone() for p in stage.parameters()] for stage in stages]
+    for told in course.teach(said=1):
+        now = [[p.detach().clone() for p in stage.parameters()] for stage in stages]
+        moved = [any((a != b).any() for a, b in zip(*both, strict=True)) for both in zip(now, before, strict=True)]
+        seen.append(moved)
+        assert [not np.isnan(loss) for loss in told.losses] == moved
+        before = now
+    assert seen == [[True, True], [False, True], [True, True]], "every = 2, 1"
+
+
 def test_a_course_that_was_broken_off_ends_in_the_same_weights(pictures: Stored, tmp_path: Path) -> None:
     whole = Course(LESSONS, pictures, tmp_path / "whole")
     taught(whole)

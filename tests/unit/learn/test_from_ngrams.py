@@ -26,7 +26,7 @@ PLAIN = PairRecipe(
     dim=12,
     pictures=PictureSide("", head="linear"),
     text=TextSide(head="mlp?hidden=16&standardise=true"),
-    loop=Loop(epochs=12, batch=40, lr=0.02, warmup=0.0, precision="fp32", measure="rsum"),
+    loop=Loop(epochs=24, batch=40, lr=0.02, warmup=0.0, precision="fp32", measure="rsum"),
 )
 
 

@@ -32,7 +32,8 @@ class Runtime(Protocol):
         ...
 
     def versions(self) -> str:
-        """The library and its version: a measurement holds for these only."""
+        """The library and its version, "" where it is not installed: a measurement holds for these only. It must not
+        take the time to import what is not used yet."""
         ...
 
     def open(self, network: Any) -> Runner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -33,9 +34,7 @@ class OpenVino:
         return ""
 
     def versions(self) -> str:
-        import openvino
-
-        return f"openvino {openvino.__version__}"
+        return f"openvino {version('openvino')}" if find_spec("openvino") else ""
 
     def open(self, network: bytes) -> Runner:
         try:

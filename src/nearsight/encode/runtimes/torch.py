@@ -37,6 +37,8 @@ class Torch:
         return ""
 
     def versions(self) -> str:
+        if find_spec("torch") is None:
+            return ""
         import torch
 
         return f"torch {torch.__version__} {self._device()}"

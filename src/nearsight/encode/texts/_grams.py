@@ -149,7 +149,8 @@ class Grams:
 class GramWords:
     """Words by their n-grams, until `restore` reads others."""
 
-    loader = "ngram"
+    loader = "ngram?rows=1&dim=1"
+    """What is read replaces its rows: none need be drawn."""
     batch = 1024
     skipped: tuple[Skipped, ...] = ()
 

@@ -15,6 +15,9 @@ from nearsight.encode.network import address_of
 from nearsight.encode.texts._grams import Grams, GramWords, Hashing
 from nearsight.encode.texts._static import require_longest
 
+_SPREAD = 0.1
+"""Of the random rows: small, so that what is learned soon outweighs them."""
+
 
 def build(
     *,
@@ -40,6 +43,6 @@ def build(
         )
     options = {"rows": rows, "dim": dim, "shortest_ngram": shortest_ngram, "longest_ngram": longest_ngram,
                "pairs": pairs, "longest": longest, "seed": seed}  # fmt: skip
-    values = np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32)
+    values = _SPREAD * np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32)
     hashing = Hashing(rows, shortest_ngram, longest_ngram, pairs)
     return GramWords(address_of("ngram", "", build, options), Grams.of(values, hashing), longest)
