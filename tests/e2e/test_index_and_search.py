@@ -181,7 +181,7 @@ def test_a_name_that_is_not_utf8_is_found_and_printed(pictures: Path) -> None:
     odd = os.fsencode(pictures / "red") + b"/caf\xe9\n\x1b[31m.jpg"
     os.rename(pictures / "red" / "red_0.jpg", odd)
     for encoding in ("utf-8", "ascii"):
-        with spawn("index", pictures, code=f"sys.stdout.reconfigure(encoding={encoding!r})") as process:
+        with spawn("index", pictures, "-e", "colour", code=f"sys.stdout.reconfigure(encoding={encoding!r})") as process:
             assert process.wait(60) == 0
         answers = []
         for option in ("--json", "-f", "--with-self"):

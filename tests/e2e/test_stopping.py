@@ -40,7 +40,7 @@ def test_ctrl_c_keeps_what_is_committed_and_the_next_run_goes_on(tmp_path: Path)
     for number in range(total):
         paint(folder / f"{number:03d}.jpg", (number, 100, 200), number)
     place = folder / ".nearsight"
-    with spawn("index", folder, "--workers", "1", code=SLOWLY) as process:
+    with spawn("index", folder, "-e", "colour", "--workers", "1", code=SLOWLY) as process:
         deadline = time.monotonic() + 60
         while committed(place) == 0 and time.monotonic() < deadline:
             time.sleep(0.05)

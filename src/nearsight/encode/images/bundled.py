@@ -22,6 +22,8 @@ from nearsight.encode.network import FACTS, TorchTower
 from nearsight.encode.text_tower import read_text_tower
 
 FOLDER = Path(__file__).parent / "_bundled"
+MEASURED = (0.7399, "bundled:mit_map")
+"""See `nearsight.encode.ladder`."""
 _WITHIN = "network.tower."
 """What the graph calls the network in it."""
 

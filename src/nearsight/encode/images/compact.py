@@ -1,4 +1,4 @@
-"""A small convolutional network of seven stages, for processors: ``compact``; 1280 numbers, 2.1 million weights.
+"""A small convolutional network of seven stages, for processors: ``compact``; 1280 numbers, 2.2 million weights.
 
 The stages end at the widths and strides of MobileNetV2's (Sandler et al., CVPR 2018), so that each can be taught by
 that network's own stage (`nearsight.learn.distil`). The last four are its inverted residuals. The first three, at
