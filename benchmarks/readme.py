@@ -7,7 +7,6 @@ import re
 
 from benchmarks._results import RESULTS, ROOT, number
 
-
 QUOTING = ("README.md", "docs/bundled.md")
 
 

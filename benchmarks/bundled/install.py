@@ -62,7 +62,9 @@ def _used(place: Path) -> list[str]:
 
     tried = {"index": ["index", "."], "picture": ["search", str(picture)], "words": ["search", "a red car by the sea"]}
     done = [name for name, arguments in tried.items() if works(*arguments)]
-    server = subprocess.Popen([program, "serve", ".", "--no-open", "--port", str(PORT)], cwd=place / "pictures", env=environment)
+    server = subprocess.Popen(
+        [program, "serve", ".", "--no-open", "--port", str(PORT)], cwd=place / "pictures", env=environment
+    )
     try:
         for _ in range(120):
             time.sleep(0.5)
