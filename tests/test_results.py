@@ -53,3 +53,23 @@ def test_pages_quote_the_results(name: str) -> None:
     for text, file, row_id in quoted:
         rows = {row["id"]: row for row in json.loads((ROOT / "docs" / "results" / f"{file}.json").read_text())["rows"]}
         assert text == number(rows[row_id]["value"]), f"{row_id} is {number(rows[row_id]['value'])}, not {text}"
+
+
+def test_the_plan_for_a_billion_is_that_of_the_figures() -> None:
+    pytest.importorskip("pyarrow")
+    from benchmarks.scale.billion import MARKS, Given, plan, rewritten
+
+    text = (ROOT / "docs" / "bulk.md").read_text()
+    assert rewritten(text) == text, "run: python -m benchmarks.scale.billion --write docs/bulk.md"
+    assert text.count(MARKS[0]) == text.count(MARKS[1]) == 1
+    given = Given(
+        n=7.2e9, encode=1000, take_in=2000, file=1e5, planned=20, shard=2100, item=300, dim=1000, width=2,
+        machines=10, collections=50,
+    )  # fmt: skip
+    values = {what: value for what, _, value, _ in plan(given)}
+    assert values["encoding, one machine"] == values["cost of it"] == 2000
+    assert values["encoding, all machines"] == 200
+    assert values["network of one machine meanwhile"] == 100
+    assert values["read from where the pictures are"] == 720
+    assert values["import, k writers at once"] == 20
+    assert values["collections on disk"] == pytest.approx(7.2e9 * 2300 / 1e12)

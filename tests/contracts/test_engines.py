@@ -107,7 +107,10 @@ VECTORS = clustered(N, 2)
 QUERIES = clustered(30, 3)
 
 
-@pytest.fixture(params=ADDRESSES)
+PARAMS = [pytest.param(a, marks=pytest.mark.elsewhere) if a.startswith(("milvus", "pg")) else a for a in ADDRESSES]
+
+
+@pytest.fixture(params=PARAMS)
 def address(request: pytest.FixtureRequest) -> str:
     require_server(request.param, request)
     return str(request.param)
@@ -445,7 +448,13 @@ class Model(RuleBasedStateMachine):
             assert len(self.engine) == len(self.model)
 
 
-@pytest.mark.parametrize("address", ["exact", "faiss/Flat", "faiss/HNSW4", "faiss/SQ8", "milvus", "pgvector/hnsw"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "exact", "faiss/Flat", "faiss/HNSW4", "faiss/SQ8",
+        pytest.param("milvus", marks=pytest.mark.elsewhere), pytest.param("pgvector/hnsw", marks=pytest.mark.elsewhere),
+    ],
+)  # fmt: skip
 def test_does_what_a_dictionary_does(address: str, request: pytest.FixtureRequest) -> None:
     require_server(address, request)
     machine = type("Model", (Model,), {"address": address})
@@ -464,6 +473,7 @@ def test_an_unknown_engine_is_refused() -> None:
         build("fais/Flat")
 
 
+@pytest.mark.elsewhere
 @pytest.mark.slow
 def test_a_milvus_server_does_what_is_asked_of_every_engine(milvus: Milvus, tmp_path: Path) -> None:
     address = f"milvus?uri={milvus.where}"

@@ -233,7 +233,7 @@ def test_a_renamed_folder_keeps_its_items_and_its_table(run: Run, pictures: Path
     assert all(Path(path).is_file() for path in found)
 
 
-def test_a_collection_keeps_its_encoder_and_engine(run: Run, pictures: Path) -> None:
+def test_a_collection_keeps_its_encoder_and_changes_its_engine(run: Run, pictures: Path) -> None:
     assert run("index", pictures, "-e", "colour?bins=8", "--engine", "faiss/HNSW8", "--dtype", "float16").code == 0
     assert run("index", pictures, "-e", "colour?bins=8&grid=2").code == 0, "the same one, written otherwise"
     other = run("index", pictures, "-e", "colour")
@@ -241,9 +241,29 @@ def test_a_collection_keeps_its_encoder_and_engine(run: Run, pictures: Path) -> 
     assert "[encoder/mismatch]" in other.err
     assert "colour?bins=8" in other.err
     assert "--collection" in other.err
-    assert "[collection/engine]" in run("index", pictures, "--engine", "exact").err
+    assert "[collection/dtype]" in run("index", pictures, "--dtype", "float32").err
+    assert "[engine/factory]" in run("index", pictures, "--engine", "faiss/HNSW8x").err
     shown = json.loads(run("show", pictures, "--json").out)
     assert (shown["engine"], shown["dtype"], shown["items"]) == ("faiss/HNSW8", "float16", TOTAL)
+    changed = run("index", pictures, "--engine", "faiss/SQ8")
+    assert (changed.code, "faiss/HNSW8 gives way to faiss/SQ8" in changed.err) == (0, True)
+    assert json.loads(run("show", pictures, "--json").out)["engine"] == "faiss/SQ8"
+    assert run("check", pictures).code == 0
+    assert "without the engine" not in run("search", "--key", 1, "-c", pictures).err
+
+
+@pytest.mark.elsewhere
+def test_an_engine_that_is_away_is_said_and_done_without(run: Run, pictures: Path) -> None:
+    pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
+    first = run("index", pictures, "--engine", "pgvector?dsn=host=/nowhere user=me")
+    assert first.code == 0
+    assert "the engine will be told the rest by the next index: Postgres failed" in first.err
+    found = run("search", "--key", 1, "-c", pictures, "-k", 2, "--json")
+    assert (found.code, len(found.out.splitlines())) == (0, 2)
+    assert "answered without the engine, from every vector" in found.err
+    refused = run("index", pictures, "--engine", "pgvector?dsn=postgresql://me:sesame@host/db")
+    assert (refused.code, "[engine/secret]" in refused.err, "sesame" in refused.err) == (1, True, False)
+    assert json.loads(run("show", pictures, "--json").out)["engine"] == "pgvector?dsn=host=/nowhere user=me"
 
 
 def test_an_encoder_that_learns_is_fitted_on_the_folder(run: Run, tmp_path: Path) -> None:

@@ -25,12 +25,16 @@ from nearsight.search import candidates
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Elsewhere, _remote
 from nearsight.search.store.check import Finding, check
+from nearsight.study.collection import bytes_a_vector, run_collection
 
 if TYPE_CHECKING:
     from benchmarks.scale._servers import Postgres
 
 N = 500
-DATABASES = ["memory", "pgvector", "pgvector/hnsw", "milvus"]
+DATABASES = [
+    "memory",
+    *(pytest.param(name, marks=pytest.mark.elsewhere) for name in ("pgvector", "pgvector/hnsw", "milvus")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +42,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> type[Memory]:
     """The engine `memory`, all well, and no pause before an engine that was away is asked again."""
     monkeypatch.setitem(ENGINES._modules, "memory", MODULE)
     monkeypatch.setattr(candidates, "_PAUSE", 0.0)
-    Memory.down, Memory.lacks, Memory.breaks_after = False, 0, -1
+    Memory.down, Memory.twice, Memory.lacks, Memory.breaks_after = False, False, 0, -1
     Memory.writes = Memory.searches = 0
     Memory.connected.clear()
     TABLES.clear()
@@ -239,6 +243,14 @@ def test_an_answer_in_part_is_not_given(tmp_path: Path, monkeypatch: pytest.Monk
         assert c.engine_state == "ready", "a filter that finds too few says nothing of the rest"
 
 
+def test_a_row_that_is_found_twice_is_one_answer(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "memory") as c:
+        c.build_engine()
+        Memory.twice = True
+        assert right(c)
+        assert "found fewer" in c.engine_state, "half of what it found was the other half again"
+
+
 def test_more_than_it_gives_at_once_is_answered_without_it(tmp_path: Path) -> None:
     with filled(tmp_path / "c", "memory", 1200) as c:
         c.build_engine()
@@ -297,6 +309,42 @@ def test_a_backup_is_a_collection_of_its_own(tmp_path: Path, engine: str) -> Non
         assert (right(b), told(b), b.engine_state) == (True, True, "ready")
 
 
+def test_an_engine_gives_way_to_another(tmp_path: Path, engine: str) -> None:
+    with filled(tmp_path / "c", "faiss/HNSW8", 100) as c:
+        c.build_engine()
+        with pytest.raises(EngineError):
+            c.change_engine("faiss/HNSW8x")
+        assert c.engine == "faiss/HNSW8"
+        assert c.change_engine(engine)
+        assert (right(c), told(c), c.engine_state) == (True, True, "ready")
+    with Collection.open(tmp_path / "c") as c:
+        assert c.engine == engine
+        assert not c.change_engine("exact")
+        assert right(c)
+        assert not [f for f in check(c.folder) if isinstance(f, Finding)]
+        assert [path.name for path in (c.folder / "engine").iterdir()] == []
+        assert TABLES == {}
+        assert c.change_engine(engine)
+        assert (right(c), told(c)) == (True, True)
+
+
+def test_an_evaluation_leaves_nothing_behind(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "exact", 60) as c:
+        steps = list(run_collection(c, engine="memory", metrics=("precision@1",)))
+        assert steps
+        assert Memory.searches
+        assert bytes_a_vector(c, "memory") > 16
+    assert (TABLES, Memory.connected) == ({}, set())
+
+
+def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
+    with filled(tmp_path / "c", "memory", 40) as c:
+        c.build_engine()
+        Memory.down = True
+        c.change_engine("faiss/SQ8")
+        assert (right(c), c.engine_state) == (True, "ready")
+
+
 def test_connections_are_let_go(tmp_path: Path) -> None:
     with filled(tmp_path / "c", "memory") as c:
         c.build_engine()
@@ -312,6 +360,7 @@ def test_connections_are_let_go(tmp_path: Path) -> None:
 # with a server
 
 
+@pytest.mark.elsewhere
 def test_postgres_killed_frozen_and_back(tmp_path: Path, postgres: Postgres) -> None:
     with filled(tmp_path / "c", "pgvector?timeout=1") as c:
         c.build_engine()
@@ -339,6 +388,7 @@ def test_postgres_killed_frozen_and_back(tmp_path: Path, postgres: Postgres) -> 
         assert (right(c), right(c), c.engine_state) == (True, True, "ready")
 
 
+@pytest.mark.elsewhere
 def test_a_door_that_opens_on_nothing(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -351,6 +401,7 @@ def test_a_door_that_opens_on_nothing(tmp_path: Path) -> None:
             assert right(c)
 
 
+@pytest.mark.elsewhere
 def test_milvus_lite_is_one_process_s_at_a_time(tmp_path: Path) -> None:
     pytest.importorskip("pymilvus", reason="needs the 'milvus' extra")
     pytest.importorskip("milvus_lite", reason="needs the 'milvus' extra")
@@ -381,6 +432,7 @@ def test_milvus_lite_is_one_process_s_at_a_time(tmp_path: Path) -> None:
 # addresses
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     ("address", "code"),
     [
@@ -408,6 +460,7 @@ def test_addresses_are_refused_before_anything_is_written(tmp_path: Path, addres
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.elsewhere
 def test_secrets_of_the_environment_stay_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")
     monkeypatch.setenv("NEARSIGHT_PGVECTOR", "host=/nowhere user=me password=sesame")
@@ -422,6 +475,7 @@ def test_secrets_of_the_environment_stay_there(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(("engine", "extra"), [("milvus", "milvus"), ("pgvector", "pgvector")])
 def test_what_is_not_installed_says_so(engine: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=rf"nearsight\[{extra}\]"):
         ENGINES.build(engine, dim=8)
 
@@ -431,6 +485,7 @@ def test_what_stands_elsewhere_is_known_by_what_it_can() -> None:
     assert not isinstance(ENGINES.build("faiss/Flat", dim=8), Elsewhere)
 
 
+@pytest.mark.elsewhere
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["postgres", "milvus"])
 def test_killed_in_mid_write_it_is_told_the_rest(name: str, request: pytest.FixtureRequest) -> None:

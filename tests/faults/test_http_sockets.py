@@ -26,7 +26,8 @@ from nearsight.http.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, sys
+import faulthandler, json, signal, sys
+faulthandler.register(signal.SIGUSR1)
 from pathlib import Path
 from nearsight.http.server import serve
 from nearsight.http.settings import Settings
@@ -59,6 +60,12 @@ class Process:
 
     def search(self, client: httpx.Client | None = None) -> httpx.Response:
         return (client or httpx).post(self.url + "search", json={"examples": [{"key": 1}], "k": 3}, timeout=30)
+
+    def stacks(self) -> str:
+        """What its threads do just now; it ends it."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        return self.end()[2]
 
     def end(self) -> tuple[int, float, str]:
         """Exit status, seconds it took, and what it wrote on stderr."""
@@ -179,8 +186,27 @@ def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
             if _open_sockets(server) == 0:
                 break
             time.sleep(0.1)
-        assert _open_sockets(server) == 0
+        assert _open_sockets(server) == 0, server.stacks()
         assert server.search().status_code == 200
+
+
+def test_who_reads_its_answer_slowly_gets_all_of_it(start, tmp_path: Path) -> None:
+    server = start(answer_seconds=1.0)
+    file = tmp_path / "large.png"
+    noise((9, 9, 9)).resize((1600, 1200)).save(file, compress_level=0)
+    files = {"pictures": ("large.png", file.read_bytes())}
+    key = httpx.post(server.url + "items", files=files, timeout=60).json()["items"][0]["key"]
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(f"GET /items/{key}/picture HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        received = b""
+        while len(received) < file.stat().st_size:
+            piece = connection.recv(1 << 18)
+            assert piece, f"cut off after {len(received):,} of {file.stat().st_size:,} bytes"
+            received += piece
+            time.sleep(0.03)
+    assert received.endswith(file.read_bytes()[-1000:])
 
 
 def _open_sockets(server: Process) -> int:

@@ -19,8 +19,10 @@ from nearsight.cli import (
     compare,
     dedup,
     demo,
+    encode,
     eval,
     export,
+    imports,
     index,
     migrate,
     render,
@@ -111,6 +113,8 @@ VERBS = {
     "migrate": migrate,
     "backup": backup,
     "export": export,
+    "encode": encode,
+    "import": imports,
     "demo": demo,
 }
 for name, module in VERBS.items():

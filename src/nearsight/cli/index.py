@@ -77,7 +77,8 @@ def run(
         typer.Option(
             "--engine",
             metavar="ADDRESS",
-            help=f"What searches the vectors (nearsight show engines); a new collection takes '{ENGINE}' unless told.",
+            help=f"What searches the vectors (nearsight show engines); a new collection takes '{ENGINE}' unless told; "
+            "one that is there changes to it.",
             show_default=False,
         ),
     ] = None,
@@ -185,6 +186,8 @@ def run(
             if report is not None:
                 _write_report(report, seen.skipped)
         _summary(seen, len(kept), as_json, where, folder.resolve())
+        if len(kept) and kept.engine_state != "ready":
+            render.warn(f"the engine will be told the rest by the next index: {kept.engine_state}")
         remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
         if fresh and not as_json:
             inside = "" if collection is None and places.VARIABLE not in os.environ else f" -c {render.shown(where)}"
@@ -217,18 +220,14 @@ def make(
 
 
 def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.opened(where, write=True)
-    manifest = kept.store.manifest
+    kept = places.reopened(where, dtype=dtype.value if dtype else None)
     try:
-        for what, wanted in (("engine", engine), ("dtype", dtype.value if dtype else None)):
-            if wanted is not None and wanted != manifest[what]:
-                raise InputError(
-                    f"{where} has {what} {manifest[what]}, not {wanted}",
-                    code=f"collection/{what}",
-                    hint=f"leave --{what} out, or index into a new collection: --collection PATH",
-                )
         if encoder is not None:
             _require_same(kept, encoder)
+        if engine is not None and engine != kept.engine:
+            before = kept.engine
+            kept.change_engine(engine)
+            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
     except BaseException:
         kept.close()
         raise

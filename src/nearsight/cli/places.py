@@ -83,3 +83,20 @@ def opened(folder: Path, *, write: bool = False) -> Collection:
     if not folder.is_dir():
         raise InputError(f"{folder} is a file, not a collection", code="store/none", hint="name the folder")
     return Collection.open(folder, read_only=not write)
+
+
+def reopened(folder: Path, **wanted: str | None) -> Collection:
+    """The collection in `folder`, open for writing, if its engine and dtype are those `wanted`; None: any.
+
+    Raises InputError (codes ``collection/engine``, ``collection/dtype``).
+    """
+    kept = opened(folder, write=True)
+    for what, value in wanted.items():
+        if value is not None and value != kept.store.manifest[what]:
+            kept.close()
+            raise InputError(
+                f"{folder} has {what} {kept.store.manifest[what]}, not {value}",
+                code=f"collection/{what}",
+                hint=f"leave --{what} out, or make a new collection elsewhere",
+            )
+    return kept

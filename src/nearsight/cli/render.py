@@ -30,6 +30,7 @@ _DOING = {
     "encode": "encoding",
     "annotate": "labels",
     "captions": "encoding captions",
+    "import": "taking in",
     "drop": "forgetting what is gone",
     "engine": "building the engine",
     "fit": "learning from a sample",

@@ -229,6 +229,8 @@ def run(
             found: Sequence[answers.Found] = kept.search_captions(asked, k)
         else:
             found = kept.search(asked, k)
+            if kept.engine_state != "ready":
+                render.note(render.aside(f"answered without the engine, from every vector: {kept.engine_state}"))
         if files:
             answers.print_paths(found, b"\0" if null else b"\n")
         elif as_json:

@@ -29,6 +29,7 @@ CATALOGUES = {
     "heads": ("nearsight.encode.heads", "HEADS", "what is trained on top of a network, or of frozen features"),
     "runtimes": ("nearsight.encode.runtimes", "RUNTIMES", "what runs a network"),
     "engines": ("nearsight.search.engines", "ENGINES", "what searches vectors (index --engine)"),
+    "runners": ("nearsight.search.bulk.runners", "RUNNERS", "who encodes in bulk (encode --on)"),
     "hubness": (
         "nearsight.search.hubness",
         "HUBNESS",

@@ -18,6 +18,7 @@
     ├── TrainingError         training cannot go on
     ├── EngineError           a vector index refused or failed
     │   └── EngineAway        one that stands elsewhere: down, slow, or answering in part
+    ├── ClusterError          what hands out work to several machines failed
     └── StoreError            the collection on disk
         ├── NotACollection    nothing there, or something else
         ├── FormatError       written by a newer (or unknown) version
@@ -183,6 +184,13 @@ class EngineAway(EngineError):
 
     default_code = "engine/away"
     default_hint = "start its server; what it lacks, the next sync tells it"
+
+
+class ClusterError(NearsightError):
+    """What hands out work to several machines cannot be reached, or failed. What was made stays."""
+
+    default_code = "cluster"
+    default_hint = "run the same command again: it goes on where it stopped"
 
 
 class StoreError(NearsightError):

@@ -53,12 +53,17 @@ class Metrics(Collector):
         generation = GaugeMetricFamily(
             "nearsight_generation", "Its state: rises with each change.", labels=["collection"]
         )
+        engine = GaugeMetricFamily(
+            "nearsight_engine_ready", "0 while searches look at every vector without it.", labels=["collection"]
+        )
         for name, room in self._rooms.items():
             snapshot = room.shelf.store.snapshot()
             items.add_metric([name], len(snapshot))
             generation.add_metric([name], snapshot.generation)
+            engine.add_metric([name], room.reader.engine_state == "ready")
         yield items
         yield generation
+        yield engine
 
     def text(self) -> bytes:
         """All of it, in Prometheus's text format."""

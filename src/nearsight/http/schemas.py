@@ -293,6 +293,7 @@ class CollectionAnswer(BaseModel):
     generation: int
     writable: bool
     calibrated: bool
+    engine: str = Field(description="ready, or why searches look at every vector instead of asking the engine.")
     fields: list[FieldAnswer]
 
 

@@ -99,7 +99,7 @@ class _Careful(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _head = 0
-    _answers = 0
+    _watching: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -110,6 +110,8 @@ class _Careful(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
+        if self._watching is not None:
+            self._watching.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -125,11 +127,13 @@ class _Careful(HttpToolsProtocol):
         self._expect_nothing()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._answers += 1
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(self.settings.answer_seconds, self._give_up, self._answers)
+        self._watch()
         if not self.transport.is_closing() and self.cycle.response_complete:
             self.idle[self] = None
 
@@ -148,9 +152,18 @@ class _Careful(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self, answers: int) -> None:
-        if answers == self._answers and self.transport.get_write_buffer_size():
-            self.transport.abort()
+    def _watch(self) -> None:
+        """Of an answer that is not read, some must have been read a while later."""
+        left = self.transport.get_write_buffer_size()
+        if left and self._watching is None:
+            self._watching = self.loop.call_later(self.settings.answer_seconds, self._look_again, left)
+
+    def _look_again(self, before: int) -> None:
+        self._watching = None
+        if self.transport.get_write_buffer_size() >= before:
+            self.leave()
+        else:
+            self._watch()
 
 
 def _protocol(limits: Settings, most_connections: int) -> type[_Careful]:

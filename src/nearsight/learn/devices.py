@@ -7,6 +7,7 @@ are gathered, so that every loss sees the whole batch, and the gradients are tho
 from __future__ import annotations
 
 import ctypes
+import datetime
 import logging
 import os
 import sys
@@ -42,6 +43,10 @@ def keep_freed_memory() -> None:
         mallopt(what, value)
 
 
+_PATIENCE = datetime.timedelta(days=1)
+"""How long processes wait for each other: the first measures, which may take longer than torch's ten minutes."""
+
+
 class Devices:
     """Fabric, and what metric learning needs of it beyond: parts of a batch, and the whole of its vectors."""
 
@@ -50,6 +55,7 @@ class Devices:
         need_torch("training")
         try:
             from lightning_fabric import Fabric
+            from lightning_fabric.strategies import DDPStrategy
         except ImportError as error:
             raise MissingExtra.of("lightning-fabric", "train", "training") from error
         _require_device(device)
@@ -58,7 +64,7 @@ class Devices:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.fabric: Any = Fabric(
             accelerator=device,
-            strategy="ddp" if several else "auto",
+            strategy=DDPStrategy(timeout=_PATIENCE) if several else "auto",
             devices=here if several else 1,
             num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // here if several else 1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
@@ -101,9 +107,10 @@ class Devices:
         sizes = [part.stop - part.start for part in (self._part(n, rank) for rank in range(world))]
         mine.register_hook(lambda gradient: gradient * world)
         padded = torch.nn.functional.pad(mine.detach(), (0, 0, 0, max(sizes) - len(mine)))
-        gathered = self.fabric.all_gather(padded)
+        gathered = [torch.empty_like(padded) for _ in sizes]
+        torch.distributed.all_gather(gathered, padded)
         mine_at = self.fabric.global_rank
-        return torch.cat([mine if rank == mine_at else gathered[rank, :size] for rank, size in enumerate(sizes)])
+        return torch.cat([mine if rank == mine_at else gathered[rank][:size] for rank, size in enumerate(sizes)])
 
     def setup(self, network: Module, walk: Optimizer) -> tuple[Any, Any]:
         """The network as it is called, and its optimiser."""
@@ -119,6 +126,10 @@ class Devices:
         if self.world > 1:
             for tensor in tensors:
                 tensor.copy_(self.fabric.all_reduce(tensor, reduce_op="mean"))
+
+    def meet(self) -> None:
+        """Go on when every process is here: what the first one prepares is there for the others."""
+        self.fabric.barrier()
 
     def once(self, work: Callable[[], Any]) -> Any:
         """What the first process gets by `work`, in every process."""

@@ -9,12 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nearsight.core.ahead import ahead
 from nearsight.core.errors import DatasetError, PictureError
 from nearsight.core.events import Event, Skipped, Step
 from nearsight.core.items import Item
@@ -28,8 +29,6 @@ View: TypeAlias = Callable[[Image.Image, Preprocess, np.random.Generator], Pixel
 """One picture, changed at random -> (size, size, 3), as `nearsight.learn.augment` does."""
 AHEAD = 3
 """Batches that are made ready while one is learned from."""
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(eq=False)
@@ -212,14 +211,3 @@ class Loader:
         for begin in range(0, len(self.pictures), batch):
             some = rows[begin : begin + batch]
             yield np.stack(list(self.pool.map(lambda row: self.preprocess(self.pictures.open(row)), some)))
-
-
-def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], things: Iterable[T], most: int) -> Iterator[R]:
-    """`pool.map`, but no more than `most` answers wait: not all pictures stand decoded in memory at once."""
-    waiting: deque[Future[R]] = deque()
-    for thing in things:
-        waiting.append(pool.submit(work, thing))
-        if len(waiting) >= most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nearsight.core.ahead import ahead
 from nearsight.core.artefact import read_artefact, write_artefact
 from nearsight.core.errors import Damaged, DatasetError, PictureError
 from nearsight.core.events import Event, Skipped, Step
 from nearsight.data.images import Limits, decode, read
-from nearsight.learn.pictures import ahead
 
 FORMAT, VERSION = "nearsight-pixels", 1
 PIXELS, LISTING = "pixels.u8", "pictures.json"

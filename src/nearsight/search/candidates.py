@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -152,7 +153,8 @@ class Searcher:
                 self._covered = self._load(snapshot)
             except _UNFIT as error:
                 self._renew()
-                self.state = getattr(error, "message", str(error))
+                unbuilt = isinstance(error, NotACollection)
+                self.state = "its index was not built yet" if unbuilt else getattr(error, "message", str(error))
                 if isinstance(self._main, Elsewhere):
                     self._ask_at = time.monotonic() + _PAUSE
             self._tail = self._build("exact")
@@ -224,8 +226,14 @@ class Searcher:
             return len(tail) > 0 or self.state != "ready" or self._main.owes
         return len(snapshot) > 0 and (len(tail) > 0 or self.state != "ready")
 
-    def forget(self) -> None:
-        """Remove the saved index: the next search scans exactly, the next sync builds it again."""
+    def forget(self, *, drop: bool = False) -> None:
+        """Remove the saved index: the next search scans exactly, the next sync builds it again. `drop`: for good, a
+        database's table, too, unless it is away."""
+        if isinstance(self._main, Elsewhere) and drop:
+            with contextlib.suppress(EngineAway):
+                self._main.drop()
+            self._main.close()
+            shutil.rmtree(self.folder / _TABLE, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             for path in self.folder.iterdir():
                 if path.name != _TABLE:

@@ -21,6 +21,7 @@ from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import judgements
 from nearsight.search import sync as syncing
 from nearsight.search.aim import Aim, aim
+from nearsight.search.bulk.imports import take_in
 from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
 from nearsight.search.candidates import Searcher
@@ -183,6 +184,10 @@ class Collection:
         options = syncing.Options(annotate, only, drop, limits, workers, isolate, follow_links, profile)
         return noted(self.store.folder, syncing.sync(self, Path(root), options))
 
+    def take_in(self, folder: Path, *, pictures: Path | None = None) -> Generator[Event, None, dict[str, int]]:
+        """Take in what `nearsight.search.bulk.encode` wrote; see `nearsight.search.bulk.take_in`."""
+        return take_in(self, Path(folder), pictures=pictures)
+
     def add(self, vectors: NDArray[np.floating], records: Sequence[Record]) -> Keys:
         """Commit n unit vectors (n, dim) with their records, durably. Returns their keys (n,)."""
         return self.store.append(records, vectors)
@@ -219,6 +224,18 @@ class Collection:
         """Bring the engine's saved index up to date; True where there was something to do. One that stands elsewhere
         and is away is told the next time: False, and `engine_state` says why."""
         return self._looks.build()
+
+    def change_engine(self, address: str) -> bool:
+        """Let another engine search from now on; the vectors stay, what the old one kept is removed. True where the new
+        one's index was built. Who has the collection open elsewhere has to open it again.
+
+        Raises UnknownName, EngineError, MissingExtra (then nothing has changed), ReadOnly, WriteFailed."""
+        fresh = Searcher(self.store.folder, address, self.dim, self.fingerprint, self._searcher.name)
+        self.store.describe(engine=address)
+        self._searcher.forget(drop=True)
+        self._searcher, self.engine = fresh, address
+        self._looks = Looks(self.store, fresh)
+        return self.build_engine()
 
     # finding
 

@@ -15,7 +15,7 @@ from nearsight.core.items import Benchmark
 from nearsight.encode.encoder import EncoderSpec
 from nearsight.measure.intervals import SAMPLES
 from nearsight.search.collection import Collection
-from nearsight.search.engines import ENGINES, Engine
+from nearsight.search.engines import passing
 from nearsight.search.store.takeover import LEARNED
 from nearsight.study.pictures import Encodings
 from nearsight.study.report import Report
@@ -90,11 +90,10 @@ def bytes_a_vector(collection: Collection, engine: str) -> float:
     Engines that only look at the stored vectors need those; the others are built and saved once, to be weighed.
     """
     keys = collection.keys()
-    built: Engine = ENGINES.build(engine, dim=collection.dim)
-    if not built.derived:
-        return float(collection.dim * collection.store.shape.dtype.itemsize)
-    built.add(keys, collection.vectors(keys))
-    with tempfile.TemporaryDirectory() as folder:
+    with passing(engine, collection.dim) as built, tempfile.TemporaryDirectory() as folder:
+        if not built.derived:
+            return float(collection.dim * collection.store.shape.dtype.itemsize)
+        built.add(keys, collection.vectors(keys))
         file = Path(folder) / "index"
         built.save(file)
         return file.stat().st_size / len(keys)

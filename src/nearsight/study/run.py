@@ -28,7 +28,7 @@ from nearsight.measure.intervals import SAMPLES
 from nearsight.measure.metrics import METRICS, Metric
 from nearsight.measure.protocol import Card, digest
 from nearsight.measure.ranking import BLOCK, Gallery, rank, rescore
-from nearsight.search.engines import ENGINES, Engine
+from nearsight.search.engines import Engine, passing
 from nearsight.study.pictures import Encodings, Pictures, encoding
 from nearsight.study.report import Answer, Failure, Report
 
@@ -185,16 +185,16 @@ def _measure(
     exact = yield from evaluating(blocks, relevance, metrics, samples=samples, seed=seed)
     if engine == EXACT:
         return _Outcome(exact, None, EXACT, None, watch.ms(len(queries)))
-    built: Engine = ENGINES.build(engine, dim=gallery.vectors.shape[1])
-    built.add(gallery.keys, gallery.vectors)
     n = len(gallery.keys)
-    asked = candidates or (n if depth is None else math.ceil(depth * built.oversample))
     extra = int(relevance.removed().lengths().max(initial=0))  # a place for the query itself
-    k = min(n, asked + extra)
-    watch, found = _Watch(), []
-    for part, hits in watch(_asked(built, queries, k, n)):
-        found.append(hits)
-        yield Step("queries searched", part.stop, len(queries))
+    with passing(engine, gallery.vectors.shape[1]) as built:
+        built.add(gallery.keys, gallery.vectors)
+        asked = candidates or (n if depth is None else math.ceil(depth * built.oversample))
+        k = min(n, asked + extra)
+        watch, found = _Watch(), []
+        for part, hits in watch(_asked(built, queries, k, n)):
+            found.append(hits)
+            yield Step("queries searched", part.stop, len(queries))
     raw = Hits(np.concatenate([h.keys for h in found]), np.concatenate([h.scores for h in found]))
     hits = rescore(queries, gallery, raw).first(n if depth is None else max(k, min(n, depth + extra)))
     answer = yield from _once(hits, relevance, metrics, samples, seed)

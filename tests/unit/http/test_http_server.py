@@ -25,7 +25,7 @@ def test_collections_and_what_can_be_filtered_by(served: Served) -> None:
     (shop,) = told["collections"]
     assert (shop["name"], shop["items"], shop["dim"], shop["captions"]) == ("shop", 12, 768, 12)
     assert shop["modalities"] == ["image", "text"]
-    assert (shop["writable"], shop["calibrated"]) == (True, False)
+    assert (shop["writable"], shop["calibrated"], shop["engine"]) == (True, False, "ready")
     label, *own = shop["fields"]
     assert label["name"] == "label"
     assert label["values"] == [{"value": name, "count": 4} for name in ("blue", "green", "red")]
@@ -72,6 +72,7 @@ def test_health_ready_and_metrics(served: Served) -> None:
     assert 'route="/items/{key}"' in text
     assert "/no/such" not in text
     assert 'nearsight_items{collection="shop"} 12.0' in text
+    assert 'nearsight_engine_ready{collection="shop"} 1.0' in text
     assert 'nearsight_search_seconds_count{stage="search"}' in text
 
 

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fake_words import install, two_towers
 from nearsight.core.artefact import read_manifest
 from nearsight.core.errors import FormatError, InputError, Locked, StoreError
-from nearsight.core.events import Done, Encoded
+from nearsight.core.events import Done, Encoded, Skipped
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search.collection import Collection
 from nearsight.search.migration import Migration, forget
-from nearsight.search.query import Filter
+from nearsight.search.query import Filter, Text
 from nearsight.search.store import generations
 from nearsight.search.store.check import Finding, check
+from nearsight.search.store.store import Record
 from nearsight.search.sync import Annotation
 from nearsight.search.uploads import Upload, keep
 
@@ -149,16 +151,10 @@ def test_what_comes_meanwhile_is_in_both_ways(home: Path, pictures: Path) -> Non
     assert known(home) == after
     with Collection.open(home) as collection:
         assert [key for key in collection.keys().tolist() if key == 1] == []
-        fresh = collection.add(collection.vectors(collection.keys()[:1]), [collection_record()])
+        fresh = collection.add(collection.vectors(collection.keys()[:1]), [Record(b"made up")])
         assert fresh[0] > max(row[0] for row in after), "no key is given twice"
         collection.delete(fresh.tolist())
     uploaded_apart(home)
-
-
-def collection_record() -> Any:
-    from nearsight.search.store.store import Record
-
-    return Record(b"made up")
 
 
 def uploaded_apart(home: Path) -> None:
@@ -204,6 +200,49 @@ def test_closed_early_it_goes_on_from_there(home: Path, monkeypatch: pytest.Monk
         assert done.counts["encoded"] == N - begun
         list(migration.switch())
     right(home)
+
+
+def test_what_is_encoded_and_not_committed_is_when_it_is_closed(
+    home: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearsight.search.migration.recode._COMMIT_SECONDS", 1e9)
+    with Collection.open(home, read_only=True) as collection:
+        collection.item(N).path.unlink()
+    with Migration(home, small_batches(), workers=1) as migration:
+        work = migration.encode()
+        assert isinstance(next(work), Skipped), "the first that is heard"
+        assert len(migration.new) == 0
+        work.close()
+        assert len(migration.new) >= 9
+
+
+def test_no_key_is_given_twice(home: Path) -> None:
+    with Migration(home, create(NEW)) as migration:
+        list(migration.encode())
+        with Collection.open(home) as writer:
+            (key,) = writer.add(writer.vectors(writer.keys()[:1]), [Record(b"made up")])
+            writer.delete([int(key)])
+        list(migration.switch())
+    with Collection.open(home) as writer:
+        assert writer.add(writer.vectors(writer.keys()[:1]), [Record(b"made up")])[0] == key + 1
+
+
+def test_captions_and_calibration_are_made_anew(home: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch)
+    for number in range(N, 60):
+        (pictures / f"{number}.png").write_bytes(picture(number))
+    with Collection.open(home) as writer:
+        list(writer.sync(pictures, annotate=lambda path: Annotation(f"l{int(path.stem) % 3}", ("one red",))))
+        list(writer.calibrate())
+    with Migration(home, two_towers()) as migration:
+        list(migration.encode())
+        assert migration.new.captions_missing == 0
+        assert migration.new.calibration is not None
+        assert migration.new.calibration.fingerprint == migration.new.fingerprint
+        list(migration.switch())
+    with Collection.open(home, read_only=True) as collection:
+        assert collection.calibration is not None
+        assert collection.search_captions(Text("red"), 1)[0].caption == "one red"
 
 
 def small_batches() -> Encoder:
@@ -266,10 +305,10 @@ def test_a_copy_elsewhere_gives_the_vector_of_a_picture_that_is_gone(home: Path,
     (pictures / "0.png").unlink()
     with Migration(home, create(NEW)) as migration:
         list(migration.encode())
-        assert len(migration.missing) == 1, "named, for it is not where it was"
-        list(migration.encode())
-        list(migration.switch(drop_missing=True))
-    assert len(known(home)) == N
+        assert len(migration.new) == N + 1
+        assert not migration.missing
+        list(migration.switch())
+    assert len(known(home)) == N + 1
 
 
 def test_forgotten_it_is_gone_and_the_other_stays_whole(home: Path) -> None:
@@ -349,7 +388,12 @@ def test_paths_that_changed_places_meanwhile(home: Path, pictures: Path) -> None
             list(writer.sync(pictures))
         list(migration.switch())
     right(home)
+    with Collection.open(home) as writer:  # a key takes the place that another one has had in the generation before
+        for old, new in (("6.png", "y.png"), ("4.png", "6.png")):
+            (pictures / old).rename(pictures / new)
+            list(writer.sync(pictures))
     after = known(home)
+    assert {row[0] for row in after} == set(range(1, N + 1))
     migrated(home, None)
     assert known(home) == after
     right(home)

@@ -18,6 +18,7 @@ from nearsight.core.errors import DatasetError, FormatError, MeasureError, Pictu
 from nearsight.core.events import Done, Skipped, Step
 from nearsight.core.items import Benchmark, Item
 from nearsight.encode.encoder import create
+from nearsight.search import engines
 from nearsight.study import run as study
 from nearsight.study.pages.report import page, write_page
 from nearsight.study.pictures import Pictures
@@ -193,7 +194,7 @@ def test_nothing_to_find_is_an_error(benchmark_: Benchmark) -> None:
 def test_an_exact_engine_measures_the_same_to_the_last_digit(
     benchmark_: Benchmark, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "ENGINES", Engines())
+    monkeypatch.setattr(engines, "ENGINES", Engines())
     other = measured(benchmark_, engine="whole")
     assert other.values == report.values
     assert other.card.engine == "whole, 24 candidates"
@@ -204,7 +205,7 @@ def test_an_exact_engine_measures_the_same_to_the_last_digit(
 
 
 def test_what_an_engine_loses_is_told(benchmark_: Benchmark, report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "ENGINES", Engines())
+    monkeypatch.setattr(engines, "ENGINES", Engines())
     half = measured(benchmark_, engine="half")
     assert half.loss is not None
     assert half.loss.model == pytest.approx(1 - report.measures[0].value)
@@ -216,7 +217,7 @@ def test_what_an_engine_loses_is_told(benchmark_: Benchmark, report: Report, mon
 def test_few_candidates_lose_what_they_do_not_bring(
     benchmark_: Benchmark, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "ENGINES", Engines())
+    monkeypatch.setattr(engines, "ENGINES", Engines())
     few = measured(benchmark_, engine="whole", candidates=5)
     assert few.card.engine == "whole, 5 candidates"
     assert few.values["P@5"] == report.values["P@5"]

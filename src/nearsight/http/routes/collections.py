@@ -34,6 +34,7 @@ def _collection(room: Room) -> dict[str, Any]:
         "name": room.name,
         **same,
         "writable": room.writable,
+        "engine": room.reader.engine_state,
         "fields": [_field(facet) for facet in told["facets"]],
     }
 

@@ -7,6 +7,8 @@ One that keeps its vectors in a database is `Elsewhere`; ``_remote.py`` makes it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -104,3 +106,14 @@ class Elsewhere(Engine, Protocol):
     def drop(self) -> None:
         """Remove the table, with everything in it."""
         ...
+
+
+@contextmanager
+def passing(address: str, dim: int) -> Iterator[Engine]:
+    """The engine of an address for as long as it is used: a database keeps nothing of it."""
+    engine: Engine = ENGINES.build(address, dim=dim)
+    try:
+        yield engine
+    finally:
+        if isinstance(engine, Elsewhere):
+            engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import socket
@@ -196,6 +197,7 @@ class PgTable:
     def _connect(self) -> Any:
         import psycopg
 
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # what it tells of errors is in ours
         patience = {"connect_timeout": str(max(2, round(self._timeout))), "application_name": "nearsight"}
         return psycopg.connect(autocommit=True, **(patience | self._given))
 

@@ -1,6 +1,6 @@
-"""Milvus (Wang et al., SIGMOD 2021): an embedded Milvus Lite beside the collection, or a cluster.
+"""Milvus (Wang et al., SIGMOD 2021): an embedded Milvus Lite beside the collection, a server or a cluster.
 
-::
+It looks at every row unless it is told to make a graph::
 
     milvus                                    a file in the collection's own folder; one process at a time opens it
     milvus?uri=http://host:19530              a server or a cluster, every row looked at

@@ -1,9 +1,9 @@
-"""Postgres with the extension pgvector (0.5 or newer): the vectors in a table, for collections that many search.
+"""Postgres with the extension pgvector (0.5 or newer): the vectors in a table that many machines search.
 
-::
+It looks at every row unless it is told to make a graph::
 
     pgvector?dsn=postgresql://me@host/db      every row is looked at
-    pgvector/hnsw?dsn=service=shop&ef=100     a graph (Malkov and Yashunin, arXiv 1603.09320), up to 2,000 dimensions
+    pgvector/hnsw?dsn=service=shop&ef=100     a graph (Malkov and Yashunin, arXiv 1603.09320), up to 2,000 numbers
 
 The address is written into the collection, so it holds no password: that comes from ``PGPASSWORD``, ``~/.pgpass`` or a
 service file, as for every client of Postgres. Without ``dsn``, the environment variable ``NEARSIGHT_PGVECTOR`` is the
@@ -11,8 +11,6 @@ connection string, password and all, or else ``PGHOST``, ``PGDATABASE`` and so o
 """
 
 from __future__ import annotations
-
-import importlib.util
 
 from nearsight.core.errors import EngineError, MissingExtra
 from nearsight.search.engines._pgvector_table import PgTable, conninfo
@@ -33,8 +31,10 @@ def build(
 
     Raises EngineError (code ``engine/option``, ``engine/secret`` for a password in the address), MissingExtra.
     """
-    if importlib.util.find_spec("psycopg") is None:
-        raise MissingExtra.of("psycopg", "pgvector", "the engine 'pgvector'")
+    try:
+        given = conninfo(dsn)
+    except ImportError as error:
+        raise MissingExtra.of("psycopg", "pgvector", "the engine 'pgvector'") from error
     if variant not in (None, "hnsw"):
         raise EngineError(
             f"pgvector has no variant '{variant}'", code="engine/option", hint="pgvector or pgvector/hnsw"
@@ -46,7 +46,7 @@ def build(
         raise EngineError("ef must be 1 to 1000, m 2 to 100, timeout 0 to 3600 seconds", code="engine/option")
     if dim > (2000 if variant else 16_000):
         raise EngineError(f"pgvector{f'/{variant}' * bool(variant)} takes no {dim} dimensions", code="engine/option")
-    given = {"dsn": dsn, "ef": ef, "m": m, "timeout": None if timeout == 10.0 else timeout}
-    options = "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
+    told = {"dsn": dsn, "ef": ef, "m": m, "timeout": None if timeout == 10.0 else timeout}
+    options = "&".join(f"{name}={value}" for name, value in told.items() if value is not None)
     address = "pgvector" + (f"/{variant}" if variant else "") + (f"?{options}" if options else "")
-    return Remote(address, dim, PgTable(conninfo(dsn), dim, (degree, width) if variant else None, timeout))
+    return Remote(address, dim, PgTable(given, dim, (degree, width) if variant else None, timeout))

@@ -54,6 +54,7 @@ class Recoding:
         self.workers = workers or os.cpu_count() or 1
         self.missing: dict[int, Skipped] = {}
         """Items that have no vector in `new`, by key, and why; they are not tried again."""
+        self._missed: list[_Job] = []
         self._pending: list[tuple[int, Record, NDArray[np.float32]]] = []
         self._flushed = time.monotonic()
 
@@ -68,6 +69,7 @@ class Recoding:
         try:
             while jobs:
                 jobs = yield from self._round(jobs, encoder)
+            self._find_twins()
         except (GeneratorExit, KeyboardInterrupt):
             self._flush()
             raise
@@ -182,7 +184,16 @@ class Recoding:
             self._pending.append((job.key, job.record, self.new.vectors(np.array([twin], dtype=np.int64))[0]))
         return twin is not None
 
+    def _find_twins(self) -> None:
+        """A picture that could not be read may have a copy that could."""
+        for job in self._missed:
+            if self._copy(job):
+                del self.missing[job.key]
+        self._missed.clear()
+        self._flush()
+
     def _miss(self, job: _Job, error: PictureError) -> Skipped:
+        self._missed.append(job)
         self.missing[job.key] = Skipped(str(job.path), error.code, error.message, error.hint)
         return self.missing[job.key]
 

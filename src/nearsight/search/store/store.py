@@ -261,6 +261,17 @@ class Store:
                     f"UPDATE item SET {assignments}, sum=? WHERE key=?", (*values, item_sum(values), key)
                 )
 
+    def describe(self, **facts: Any) -> None:
+        """Change facts of the manifest, durably: its copy in the catalogue first, which `repair` goes by."""
+        meta = {**self.manifest, **facts}
+        with self.changing() as catalogue:
+            catalogue.db.execute("UPDATE meta SET value=? WHERE name='manifest'", (pack_json(meta),))
+        if self.folder == self.home:
+            generations.mend(self.home, generations.current(self.home), meta)
+        else:
+            write_manifest(self.folder / MANIFEST, FORMAT, VERSION, meta, {})
+        self.manifest = meta
+
     @contextmanager
     def changing(self) -> Iterator[Catalogue]:
         """One durable change. After a failed sync the store refuses to write until it is opened again."""

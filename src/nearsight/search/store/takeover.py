@@ -19,6 +19,8 @@ _NO_VECTOR = "picture/no-vector"
 """What could not be used because of its encoder may be used with another."""
 _PAGE = 2000
 _AT = {name: at for at, name in enumerate(COLUMNS.split(", "))}
+_TOLD = [name for name in _AT if name not in ("key", "sha256", "segment", "row", "crc")]
+"""What may differ: an item whose content differs is encoded again before."""
 _PLACE = slice(_AT["segment"], _AT["crc"] + 1)
 
 
@@ -32,10 +34,9 @@ def take_over(source: Store, target: Store, left: Collection[int]) -> None:
     with source.reading() as old, old.view(), target.changing() as new:
         before = set(json.loads(old.one("SELECT value FROM meta WHERE name=?", _LEFT) or "[]"))
         for keys in _pages(new, "SELECT key FROM item WHERE key>? ORDER BY key LIMIT ?"):
-            known = {
-                key for (key,) in old.all("SELECT key FROM item WHERE key BETWEEN ? AND ?", keys[0][0], keys[-1][0])
-            }
-            target.bury(new, [key for (key,) in keys if key in left or key not in known | before])
+            between = keys[0][0], keys[-1][0]
+            stay = before | {key for (key,) in old.all("SELECT key FROM item WHERE key BETWEEN ? AND ?", *between)}
+            target.bury(new, [key for (key,) in keys if key in left or key not in stay])
         stays = [row for key in before for row in new.all(f"SELECT {COLUMNS} FROM item WHERE key=?", key)]
         new.db.execute("UPDATE item SET root=NULL")  # so that no path stands in the way of another on the way
         for table, where in (("root", ""), ("skipped", f"WHERE code != '{_NO_VECTOR}'")):
@@ -64,8 +65,8 @@ def take_over(source: Store, target: Store, left: Collection[int]) -> None:
 
 def _rewrite(catalogue: Catalogue, rows: list[tuple[Any, ...]]) -> None:
     """Items as these rows (in the order of COLUMNS) have them, with their checksums."""
-    assignments = ", ".join(f"{name}=?" for name in _AT)
-    changes = [(*row, item_sum(row), row[0]) for row in rows]
+    assignments = ", ".join(f"{name}=?" for name in _TOLD)
+    changes = [(*(row[_AT[name]] for name in _TOLD), item_sum(row), row[0]) for row in rows]
     catalogue.db.executemany(f"UPDATE item SET {assignments}, sum=? WHERE key=?", changes)
 
 

@@ -17,8 +17,10 @@ STAT = ("size", "mtime_ns", "ctime_ns", "inode")
 """A file whose four are as remembered is taken as unchanged, as git takes it. ctime finds new content behind an old
 mtime."""
 _SAME = " AND ".join(f"seen.{column} = {{0}}.{column}" for column in STAT)
-_NUMBER = (1 << 63) - 1
+NUMBER = (1 << 63) - 1
 """SQLite's integers are signed; file systems (FUSE, network, NTFS) give inodes and devices of all 64 bits, or more."""
+_UNKNOWN = 0
+"""The device of a folder that was not there when it became known."""
 _SAMPLE = 100
 """Files that are looked at to know a folder again."""
 _JOBS = f"""
@@ -61,19 +63,16 @@ class Difference:
             if known:
                 raise RootVanished(f"{self.root} was indexed and is not there any more")
             raise InputError(f"there is no folder {self.root}", code="folder/none", hint="check the path")
-        device = self.root.stat().st_dev & _NUMBER
+        device = self.root.stat().st_dev & NUMBER
         if known:
-            return int(known[0][0]), known[0][1] != device
+            return int(known[0][0]), known[0][1] not in (_UNKNOWN, device)
         if former := moved_from(self.store, self.root):
             with self.store.changing() as catalogue:
                 catalogue.db.execute(
                     "UPDATE root SET path=?, device=? WHERE path=?", (path, device, os.fsencode(former))
                 )
             return int(self._all("SELECT id FROM root WHERE path=?", path)[0][0]), False
-        _require_apart(self.root, self._all("SELECT path FROM root WHERE id IN (SELECT root FROM item)"))
-        with self.store.changing() as catalogue:
-            added = catalogue.db.execute("INSERT INTO root(path, device) VALUES(?, ?) RETURNING id", (path, device))
-            return int(added.fetchone()[0]), False
+        return add_root(self.store, self.root), False
 
     def walk(self, *, follow_links: bool, only: Callable[[Path], bool] | None = None) -> Iterator[Event]:
         """Walk the folder into the temporary table; a collection inside it, and what is not `only`, is passed over."""
@@ -93,7 +92,7 @@ class Difference:
                 continue
             path = os.fsencode(found.path)[base:]
             if only is None or only(Path(os.fsdecode(path))):
-                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode & _NUMBER))
+                rows.append((path, found.size, found.mtime_ns, found.ctime_ns, found.inode & NUMBER))
                 self.seen += 1
                 if len(rows) == 2000:
                     self._saw(rows)
@@ -210,6 +209,21 @@ class Difference:
             return catalogue.all(sql, *values)
 
 
+def add_root(store: Store, root: Path) -> int:
+    """A folder becomes one of the collection's, whether it can be reached from here or not: its id.
+
+    Raises InputError (code ``folder/overlap``).
+    """
+    with store.reading() as catalogue:
+        _require_apart(root, catalogue.all("SELECT path FROM root WHERE id IN (SELECT root FROM item)"))
+    device = root.stat().st_dev & NUMBER if root.is_dir() else _UNKNOWN
+    with store.changing() as catalogue:
+        added = catalogue.db.execute(
+            "INSERT INTO root(path, device) VALUES(?, ?) RETURNING id", (os.fsencode(root), device)
+        )
+        return int(added.fetchone()[0])
+
+
 def moved_from(store: Store, root: Path) -> Path | None:
     """The indexed folder that is at `root` now: it is not where it was, and its files are here, the very same."""
     with store.reading() as catalogue:
@@ -233,7 +247,7 @@ def _stat(path: Path) -> tuple[int, ...] | None:
         status = path.lstat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _NUMBER
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & NUMBER
 
 
 def _require_apart(root: Path, known: list[tuple[Any, ...]]) -> None:

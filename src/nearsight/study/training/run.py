@@ -157,6 +157,7 @@ def train(
     network = trainable(recipe.network.tower, recipe.network.head, recipe.seed)
     _require_width(recipe, network)
     with prepared(folder, settings.write(recipe), fresh) if devices.first else nullcontext():
+        devices.meet()  # a checkpoint that is to be forgotten must be gone before another process looks for one
         loop, side = recipe.loop, network.preprocess.resize
         pictures = yield from spoken(
             proven(divided.train, side=side, cache_mb=loop.cache_mb, workers=loop.workers), devices
