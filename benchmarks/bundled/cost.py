@@ -15,7 +15,7 @@ from benchmarks._indexing import forward_rate
 from benchmarks._results import ROOT, Results, Row
 from benchmarks.foundation._data import data, mobilenet
 from nearsight.data.datasets import load
-from nearsight.encode import Encoder
+from nearsight.encode import Encoder, create
 from nearsight.encode.images.bundled import FOLDER
 
 OPEN = """
@@ -94,3 +94,8 @@ def _rates(results: Results, place: Path, *, quick: bool) -> None:
         target = ">=1.0" if not short else "none"
         results.add(Row(f"rate_vs_teacher{short}", what, statistics.median(shares), "", target, min(shares),
                         max(shares), note))  # fmt: skip
+    for side in (160, 224):
+        create(f"compact?size={side}&norm=false").save(place / f"{side}")  # random weights take as long
+        rates = [forward_rate(files, Encoder.load(place / f"{side}", runtime="auto", expect=10_000)) for _ in range(3)]
+        what = f"its network at {side} px, runtime auto"
+        results.add(Row(f"rate_{side}", what, statistics.median(rates), "pictures/s", low=min(rates), high=max(rates)))
