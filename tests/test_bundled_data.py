@@ -6,6 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from training.bundled import pictures as module
 from training.bundled.pictures import FLOWERS, Gathered
 from training.bundled.words import spoken

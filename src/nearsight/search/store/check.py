@@ -104,7 +104,7 @@ def manifest(folder: Path) -> tuple[dict[str, Any] | None, list[Finding]]:
     try:
         meta: dict[str, Any] | None = generations.facts(folder)
     except FormatError as error:
-        if error.hint == FormatError.default_hint:  # written by a newer version, and whole
+        if generations.is_newer(error):
             raise
         meta, problem = None, error.message
     except NotACollection as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nearsight.core.artefact import MANIFEST, read_manifest, sync_folder, write_manifest
-from nearsight.core.errors import Damaged, NearsightError, NotACollection, WriteFailed
+from nearsight.core.errors import Damaged, FormatError, NearsightError, NotACollection, WriteFailed
 from nearsight.search.store import disk
 from nearsight.search.store.catalogue import Catalogue
 
@@ -130,9 +130,16 @@ def answering(home: Path) -> tuple[Path, str]:
     what is wrong with the manifest. Raises NotACollection, and FormatError for a newer format."""
     try:
         return current(home), ""
-    except (NotACollection, Damaged) as error:
+    except (NotACollection, Damaged, FormatError) as error:
+        if is_newer(error):
+            raise
         last = max([*_all(home), home], key=lambda place: (_turn(place), place == home))
         return last, "" if last == home else error.message  # its own manifest is looked at with its store
+
+
+def is_newer(error: NearsightError) -> bool:
+    """Whether a manifest was written by a newer nearsight, and is whole; any other FormatError is damage."""
+    return isinstance(error, FormatError) and error.hint == FormatError.default_hint
 
 
 def mend(home: Path, answers: Path, first: dict[str, Any] | None) -> None:
@@ -158,7 +165,9 @@ def _all(home: Path) -> list[Path]:
     numbered = [path.parent for path in (home / FOLDER).glob(f"*/{MANIFEST}") if path.parent.name.isdecimal()]
     try:
         there = "fingerprint" in facts(home)
-    except (NotACollection, Damaged):
+    except (NotACollection, Damaged, FormatError) as error:
+        if is_newer(error):
+            raise
         there = (home / "catalogue.sqlite").is_file()
     return [home] * there + sorted(numbered, key=lambda path: int(path.name))
 
