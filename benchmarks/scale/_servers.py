@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,11 +40,11 @@ class Server(Protocol):
         ...
 
 
-class _Processes:
+class _Processes(ABC):
     """Signals to a process and all that it started."""
 
-    def _pid(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def _pid(self) -> int: ...
 
     def _all(self) -> list[Any]:
         import psutil

@@ -302,9 +302,12 @@ class Searcher:
 
     def _candidates(self, queries: Vectors, fetch: int, among: Keys | None) -> Keys:
         """(q, m) keys, each once a query; all of `among` where it is small, or where a database finds too few of it."""
-        everything = None if among is None else np.broadcast_to(np.unique(among), (len(queries), len(np.unique(among))))
-        if everything is not None and isinstance(self._main, Elsewhere) and everything.shape[1] <= _FEW:
-            return everything
+        everything = None
+        if among is not None and isinstance(self._main, Elsewhere):
+            distinct = np.unique(among)
+            everything = np.broadcast_to(distinct, (len(queries), len(distinct)))
+            if len(distinct) <= _FEW:
+                return everything
         try:
             found = [
                 e.search(queries, fetch, among=among) for e in (self._main, self._tail) if e is not None and len(e)

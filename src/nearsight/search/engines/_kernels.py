@@ -7,16 +7,16 @@ float16 row once and widens it in registers (numkong), where a matrix product ha
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from typing import Any
 
 import numkong
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.ahead import ahead
 from nearsight.core.arrays import NO_KEY, Scores, Vectors
 from nearsight.search.engines._keys import Positions
 
@@ -92,22 +92,15 @@ def _best(products: Iterable[tuple[Scores, Chunk]], queries: int, m: int) -> tup
 
 
 def _ahead(work: Callable[[NDArray[Any]], Scores], chunks: Iterable[Chunk]) -> Iterator[tuple[Scores, Chunk]]:
-    """`work` of each chunk, in order; a few threads look into the next ones meanwhile."""
+    """`work` of each chunk, in order; a few threads look into the next ones meanwhile, where there are several."""
     coming = iter(chunks)
     first = list(islice(coming, 2))
-    if len(first) < 2 or _THREADS == 1:
-        for chunk in (*first, *coming):
-            yield work(chunk[0]), chunk
+    threads = _THREADS if len(first) > 1 else 1
+    if threads == 1:
+        yield from ((work(chunk[0]), chunk) for chunk in chain(first, coming))
         return
-    flight: deque[tuple[Future[Scores], Chunk]] = deque()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="nearsight-scan") as pool:
-        for chunk in (*first, *coming):
-            flight.append((pool.submit(work, chunk[0]), chunk))
-            if len(flight) > 2 * _THREADS:
-                done, chunk = flight.popleft()
-                yield done.result(), chunk
-        for done, chunk in flight:
-            yield done.result(), chunk
+    with ThreadPoolExecutor(threads, thread_name_prefix="nearsight-scan") as pool:
+        yield from ahead(pool, lambda chunk: (work(chunk[0]), chunk), chain(first, coming), 2 * threads)
 
 
 def _largest(queries: Vectors) -> NDArray[np.float32]:
