@@ -60,15 +60,16 @@ def test_filters_and_removed_rows(engine: _blocks.Blocks, share: float) -> None:
     assert engine.search(query, 15, among=among).keys[0].tolist() == slowly(drawn(), query[0], 15, among[1::2])
 
 
-def test_more_near_ties_than_candidates() -> None:
+@pytest.mark.parametrize("length", [1.0, 1e6])
+def test_more_near_ties_than_candidates(length: float) -> None:
     for query in unit(np.random.default_rng(5).standard_normal((10, DIM))):
         aside = np.random.default_rng(6).standard_normal((N, DIM))
         aside -= np.outer(aside @ query, query)
         rows = (0.5 * query + np.sqrt(0.75) * unit(aside)).astype(np.float16)  # all at 0.5, but for their rounding
         engine = ENGINES.build("exact", dim=DIM)
         engine.add(np.arange(N), rows)
-        found = engine.search(query[None].astype(np.float32), 10)
-        assert found.keys[0].tolist() == slowly(rows, query.astype(np.float32), 10)
+        asked = (length * query).astype(np.float32)
+        assert engine.search(asked[None], 10).keys[0].tolist() == slowly(rows, asked, 10)
 
 
 def test_rows_are_not_widened(engine: _blocks.Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
