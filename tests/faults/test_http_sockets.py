@@ -191,9 +191,9 @@ def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
 
 
 def test_who_reads_its_answer_slowly_gets_all_of_it(start, tmp_path: Path) -> None:
-    server = start(answer_seconds=2.5)  # the system has room for more once a third of what it holds is read
+    server = start(answer_seconds=4.0)  # the system has room for more once a third of what it holds is read
     file = tmp_path / "large.png"
-    noise((9, 9, 9)).resize((1600, 1200)).save(file, compress_level=0)
+    noise((9, 9, 9)).resize((2400, 1600)).save(file, compress_level=0)
     files = {"pictures": ("large.png", file.read_bytes())}
     key = httpx.post(server.url + "items", files=files, timeout=60).json()["items"][0]["key"]
     with socket.socket() as connection:
@@ -205,7 +205,7 @@ def test_who_reads_its_answer_slowly_gets_all_of_it(start, tmp_path: Path) -> No
             piece = connection.recv(1 << 17)
             assert piece, f"cut off after {len(received):,} of {file.stat().st_size:,} bytes"
             received += piece
-            time.sleep(0.1)  # the server has something to send for longer than a client may do nothing
+            time.sleep(0.07)  # the server has something to send for longer than a client may do nothing
     assert received.endswith(file.read_bytes()[-1000:])
 
 
