@@ -174,19 +174,23 @@ def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
     noise((9, 9, 9)).resize((1600, 1200)).save(file, compress_level=0)
     files = {"pictures": ("large.png", file.read_bytes())}
     key = httpx.post(server.url + "items", files=files, timeout=60).json()["items"][0]["key"]
-    with contextlib.ExitStack() as connections:
-        for _ in range(20):
-            connection = connections.enter_context(socket.socket())
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(socket.socket()) for _ in range(20)]
+        for connection in connections:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(60)
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(f"GET /items/{key}/picture HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        for connection in connections:  # before the server has taken them up there is nothing that it could close
+            assert connection.recv(1)
         for _ in range(
             500
         ):  # not until a time by the clock: a machine that stands still would make it too late at once
-            if _open_sockets(server) == 0:
+            still = _open_sockets(server)
+            if not still:
                 break
             time.sleep(0.1)
-        assert _open_sockets(server) == 0, server.stacks()
+        assert not still, server.stacks()
         assert server.search().status_code == 200
 
 
