@@ -293,7 +293,8 @@ class FaissIndex:
         while True:
             parameters = self._parameters(core, selector, width) if widest or selector is not None else None
             scores, where = _guarded(self._index.search, queries, fetch, params=parameters)
-            where[where >= 0] = np.where(mask[where[where >= 0]], where[where >= 0], NO_KEY)
+            if not clean:
+                where[where >= 0] = np.where(mask[where[where >= 0]], where[where >= 0], NO_KEY)
             scores[where == NO_KEY] = -np.inf
             if width >= widest or (np.count_nonzero(where != NO_KEY, axis=1) >= wanted).all():
                 break
