@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from harm import ROOT, SPEC, records, vectors
 from PIL import Image
 
 from nearsight.core.arrays import NO_KEY
-from nearsight.core.errors import EngineError, MissingExtra
+from nearsight.core.errors import EngineError, MissingExtra, UnknownName
 from nearsight.encode.encoder import create
 from nearsight.search import candidates
 from nearsight.search.collection import Collection
@@ -352,8 +353,10 @@ def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
         assert (right(c), c.engine_state) == (True, "ready")
 
 
-@pytest.mark.parametrize("away", [False, True])
-def test_what_is_forgotten_leaves_no_table_where_the_server_answers(tmp_path: Path, away: bool) -> None:
+@pytest.mark.parametrize("why", ["", "down", "refused", "not installed", "unknown"])
+def test_what_is_forgotten_leaves_no_table_where_the_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
     for shade in range(6):
         (tmp_path / "pictures").mkdir(exist_ok=True)
         Image.new("RGB", (8, 8), (40 * shade, 100, 255 - 40 * shade)).save(tmp_path / "pictures" / f"{shade}.png")
@@ -364,10 +367,21 @@ def test_what_is_forgotten_leaves_no_table_where_the_server_answers(tmp_path: Pa
         list(migration.encode())
         list(migration.switch())
     assert len(TABLES) == 2
-    Memory.down = away
-    assert forget(tmp_path / "c").startswith("colour?bins=2")
-    Memory.down = False
-    assert (before in TABLES, len(TABLES)) == (away, 1 + away)
+    refusals = {
+        "refused": EngineError("no"),
+        "not installed": MissingExtra("no"),
+        "unknown": UnknownName("no"),
+    }
+
+    def refuse(*, dim: int) -> None:
+        raise refusals[why]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "down", why == "down")
+        if why in refusals:
+            patch.setitem(ENGINES._modules, "memory", SimpleNamespace(build=refuse))
+        assert forget(tmp_path / "c").startswith("colour?bins=2")
+    assert (before in TABLES, len(TABLES)) == (bool(why), 1 + bool(why))
     with Collection.open(tmp_path / "c") as c:
         assert not c.build_engine()
         assert (told(c), c.engine_state) == (True, "ready")
