@@ -127,7 +127,7 @@ def _median(search: Callable[[NDArray[np.float32]], object], queries: NDArray[np
 
 def _widen(collection: Collection, option: str, width: int) -> None:
     """As if the address had said so, without building the index again."""
-    engine: Any = collection._searcher._main
+    engine: Any = collection._looks.searcher._main
     engine._plan = dataclasses.replace(engine._plan, **{option: width})
 
 
@@ -135,7 +135,7 @@ def _bare(collection: Collection) -> Callable[[NDArray[np.float32]], object]:
     """FAISS's own search of k on the index of a collection, as wide as the collection searches it."""
     import faiss
 
-    engine: Any = collection._searcher._main
+    engine: Any = collection._looks.searcher._main
     core = faiss.extract_index_ivf(engine._index) if "IVF" in collection.engine else engine._index
     width, _ = engine._width(core, K, 1.0)
     parameters = engine._parameters(core, None, width)
