@@ -6,7 +6,7 @@ from benchmarks import _sections
 
 SECTIONS = (
     "indexing", "exact", "ann", "evaluation", "milvus_kills", "pgvector_kills", "ray", "billion", "search_peers",
-    "index_peers",
+    "index_peers", "growth",
 )  # fmt: skip
 
 _sections.run("scale", SECTIONS, _sections.parser("scale", SECTIONS).parse_args())
