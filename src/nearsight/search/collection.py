@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import Hits, Keys, Vectors, require_unit
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError
-from nearsight.core.events import Event, Step
+from nearsight.core.events import Event, Step, outcome
 from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
@@ -223,11 +223,16 @@ class Collection:
     def build_engine(self) -> bool:
         """Bring the engine's saved index up to date; True where there was something to do. One that stands elsewhere
         and is away is told the next time: False, and `engine_state` says why."""
+        return outcome(self.building())
+
+    def building(self) -> Generator[Event, None, bool]:
+        """As `build_engine`, with its progress; closed early, it keeps what is built. Searches go on meanwhile."""
         return self._looks.build()
 
-    def change_engine(self, address: str) -> bool:
-        """Let another engine search from now on; the vectors stay, what the old one kept is removed. True where the new
-        one's index was built. Who has the collection open elsewhere has to open it again.
+    def change_engine(self, address: str) -> None:
+        """Let another engine search from now on; the vectors stay, what the old one kept is removed. Until the next
+        `sync` or `build_engine` has built its index, all vectors are looked at. Who has the collection open elsewhere
+        has to open it again.
 
         Raises UnknownName, EngineError, MissingExtra (then nothing has changed), ReadOnly, WriteFailed."""
         fresh = Searcher(self.store.folder, address, self.dim, self.fingerprint, self._searcher.name)
@@ -235,7 +240,6 @@ class Collection:
         self._searcher.forget(drop=True)
         self._searcher, self.engine = fresh, address
         self._looks = Looks(self.store, fresh)
-        return self.build_engine()
 
     # finding
 

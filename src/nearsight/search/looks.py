@@ -3,8 +3,11 @@ answered without it."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from nearsight.core.arrays import Hits, Keys, Vectors
 from nearsight.core.errors import EngineAway
+from nearsight.core.events import Step
 from nearsight.search.candidates import Searcher
 from nearsight.search.store.snapshot import Snapshot
 from nearsight.search.store.store import Store
@@ -38,10 +41,20 @@ class Looks:
                     away = None
                 self._searcher.follow(snapshot)
 
-    def build(self) -> bool:
-        """Bring the engine's saved index up to date; True where there was something to do."""
+    def build(self) -> Generator[Step, None, bool]:
+        """Bring the engine's saved index up to date, its progress as events; True where there was something to do.
+
+        Searches go on meanwhile, but for those through an engine that stands elsewhere: they wait. Closed early, it
+        keeps what it has got.
+        """
+        if not self._searcher.elsewhere:
+            built = yield from self._searcher.build(self._store.verified())
+            if built:
+                with self._turns.alone():
+                    self._searcher.take_over()
+            return built
         while True:
             snapshot = self._store.verified()
             with self._turns.alone():
                 if self._searcher.follow(snapshot):
-                    return self._searcher.save(snapshot)
+                    return (yield from self._searcher.tell(snapshot))

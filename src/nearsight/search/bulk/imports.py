@@ -72,7 +72,7 @@ def take_in(
             done += len(some)
             yield Step("import", done, total)
     yield Step("engine", 0, None)
-    collection.build_engine()
+    yield from collection.building()
     if "text" in collection.modalities:
         counts["captions"] = yield from collection.encode_captions()
     yield Done("import", counts, time.monotonic() - started)

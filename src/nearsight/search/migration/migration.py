@@ -163,7 +163,7 @@ class Migration:
                 yield event
         self.new.store.verified()
         yield Step("engine", 0, None)
-        self.new.build_engine()
+        yield from self.new.building()
         if "text" in self.new.modalities:
             yield from self.new.encode_captions()
         if self.old.calibration is not None and self.new.calibration is None:
