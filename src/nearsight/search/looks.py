@@ -33,6 +33,7 @@ class Looks:
         away: EngineAway | None = None
         while True:
             snapshot = self._store.verified()
+            self.searcher.renew(snapshot)
             with self._turns.shared():
                 if self.searcher.stands_at(snapshot):
                     most = min(k, max(1, len(snapshot)))
