@@ -53,7 +53,7 @@ class Searcher:
         self._tail: Engine | None = None
         self._covered: Covered = {}
         self._built: tuple[Engine, Snapshot, Covered] | None = None
-        self._seen = (0, 0)  # which saved index was looked at last
+        self._seen = (0, 0, 0)  # which saved index was looked at last, and when
         self.state = "ready"
         """``ready``, or why the exact scan answers instead of the engine's saved index."""
         self._ask_at = math.inf  # when to ask again an engine that is away
@@ -105,9 +105,10 @@ class Searcher:
     def renew(self, snapshot: Snapshot) -> None:
         """Where much is looked at exactly and somebody has saved an index since, load it: one thread does, and the
         others go on meanwhile."""
-        if self._tail is None or len(self._tail) < _LONG or self._seen == (there := self._saved.version()):
+        if self._tail is None or len(self._tail) < _LONG or self.elsewhere:
             return
-        if self.elsewhere or not self._asking.acquire(blocking=False):
+        there = (*self._saved.version(), snapshot.generation)  # one just saved may be of a generation not seen yet
+        if there == self._seen or not self._asking.acquire(blocking=False):
             return
         try:
             engine, self._seen = self._build(self.address), there
