@@ -105,7 +105,8 @@ class Searcher:
     def renew(self, snapshot: Snapshot) -> None:
         """Where much is looked at exactly and somebody has saved an index since, load it: one thread does, and the
         others go on meanwhile."""
-        if self._tail is None or len(self._tail) < _LONG or self.elsewhere:
+        tail = self._tail  # others may change it meanwhile
+        if tail is None or len(tail) < _LONG or self.elsewhere:
             return
         there = (*self._saved.version(), snapshot.generation)  # one just saved may be of a generation not seen yet
         if there == self._seen or not self._asking.acquire(blocking=False):
@@ -114,7 +115,7 @@ class Searcher:
             engine, self._seen = self._build(self.address), there
             with contextlib.suppress(*_UNFIT):
                 covered = self._saved.covered(snapshot)
-                if beyond(snapshot, covered) < len(self._tail):
+                if beyond(snapshot, covered) < len(tail):
                     self._built = engine, snapshot, self._saved.load(engine, snapshot)
         finally:
             self._asking.release()
