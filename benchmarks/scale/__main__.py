@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from benchmarks import _sections
 
-SECTIONS = ("indexing", "exact", "ann", "ten_million", "evaluation", "milvus_kills", "pgvector_kills", "ray", "billion")
+SECTIONS = (
+    "indexing", "exact", "ann", "ten_million", "evaluation", "milvus_kills", "pgvector_kills", "ray", "billion",
+    "search_peers", "index_peers", "growth",
+)  # fmt: skip
 
 _sections.run("scale", SECTIONS, _sections.parser("scale", SECTIONS).parse_args())
