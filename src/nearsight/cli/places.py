@@ -102,10 +102,11 @@ def reopened(folder: Path, agree: Callable[[Collection], None], *, engine: str |
                 hint="leave --dtype out, or make a new collection elsewhere",
             )
         agree(kept)
-        if engine is not None and engine != kept.engine:
+        if engine is not None:
             before = kept.engine
-            kept.change_engine(engine)
-            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
+            kept.change_engine(engine)  # the same one, too: from now on no budget chooses another
+            if engine != before:
+                render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
     except BaseException:
         kept.close()
         raise

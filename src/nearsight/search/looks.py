@@ -49,6 +49,9 @@ class Looks:
 
     def change(self, address: str, memory: int | None = None) -> None:
         """Search with another engine, and remember the budget that chose it. Raises as `Collection.change_engine`."""
+        if address == self.searcher.address:
+            self._store.describe(memory=memory)
+            return
         fresh = self._searcher(address)
         self._store.describe(engine=address, memory=memory)
         with self._turns.alone():
