@@ -12,18 +12,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from elsewhere import MODULE, TABLES, Memory
 from harm import ROOT, SPEC, records, vectors
+from PIL import Image
 
 from nearsight.core.arrays import NO_KEY
-from nearsight.core.errors import EngineError, MissingExtra
+from nearsight.core.errors import EngineError, MissingExtra, UnknownName
+from nearsight.encode.encoder import create
 from nearsight.search import candidates
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Elsewhere, _remote
+from nearsight.search.migration import Migration, forget
 from nearsight.search.store.check import Finding, check
 from nearsight.study.collection import bytes_a_vector, run_collection
 
@@ -347,6 +351,40 @@ def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
         c.change_engine("faiss/SQ8")
         c.build_engine()
         assert (right(c), c.engine_state) == (True, "ready")
+
+
+@pytest.mark.parametrize("why", ["", "down", "refused", "not installed", "unknown"])
+def test_what_is_forgotten_leaves_no_table_where_the_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    for shade in range(6):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * shade, 100, 255 - 40 * shade)).save(tmp_path / "pictures" / f"{shade}.png")
+    with Collection.create(tmp_path / "c", create("colour?bins=2&grid=1"), engine="memory") as c:
+        list(c.sync(tmp_path / "pictures"))
+        (before,) = TABLES
+    with Migration(tmp_path / "c", create("colour?bins=3&grid=1")) as migration:
+        list(migration.encode())
+        list(migration.switch())
+    assert len(TABLES) == 2
+    refusals = {
+        "refused": EngineError("no"),
+        "not installed": MissingExtra("no"),
+        "unknown": UnknownName("no"),
+    }
+
+    def refuse(*, dim: int) -> None:
+        raise refusals[why]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "down", why == "down")
+        if why in refusals:
+            patch.setitem(ENGINES._modules, "memory", SimpleNamespace(build=refuse))
+        assert forget(tmp_path / "c").startswith("colour?bins=2")
+    assert (before in TABLES, len(TABLES)) == (bool(why), 1 + bool(why))
+    with Collection.open(tmp_path / "c") as c:
+        assert not c.build_engine()
+        assert (told(c), c.engine_state) == (True, "ready")
 
 
 def test_connections_are_let_go(tmp_path: Path) -> None:

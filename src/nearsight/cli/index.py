@@ -15,13 +15,13 @@ import typer
 from nearsight.cli import places, render
 from nearsight.cli.labels import annotation
 from nearsight.cli.ladder import remember_speed
+from nearsight.cli.options import DTYPE, ENCODER, ENGINE, Dtype, EngineOption, IsolateOption, WorkersOption
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
-ENCODER, ENGINE, DTYPE = "bundled", "faiss/Flat", "float32"
 _SAMPLE = 1000
 _NAMED = 3
 
@@ -39,13 +39,6 @@ class Drop(StrEnum):
     SAFE = "safe"
     ALWAYS = "always"
     NEVER = "never"
-
-
-class Dtype(StrEnum):
-    """How vectors are stored."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
 
 
 def run(
@@ -71,16 +64,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine",
-            metavar="ADDRESS",
-            help=f"What searches the vectors (nearsight show engines); a new collection takes '{ENGINE}' unless told; "
-            "one that is there changes to it.",
-            show_default=False,
-        ),
-    ] = None,
+    engine: EngineOption = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -128,21 +112,11 @@ def run(
             "FOLDER; never.",
         ),
     ] = Drop.SAFE,
-    isolate: Annotated[
-        bool,
-        typer.Option(
-            "--isolate", metavar="", help="Decode in processes that can be killed: slower, for pictures from strangers."
-        ),
-    ] = False,
+    isolate: IsolateOption = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", metavar="", help="Follow symbolic links that stay inside FOLDER.")
     ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, metavar="N", help="Decoding threads; default: one a core.", show_default=False
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
@@ -174,7 +148,10 @@ def run(
     fresh = not (where / "manifest.json").is_file()
     if fresh and not folder.is_dir():  # one that was indexed and is gone is for `sync` to judge
         raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
-    kept = make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
+    if fresh:
+        kept = make(where, folder, encoder, engine, dtype)
+    else:
+        kept = places.reopened(where, lambda there: _require_same(there, encoder), engine=engine, dtype=dtype)
     with kept:
         if allowed is not None:
             kept.choose_engine(allowed)
@@ -239,25 +216,12 @@ def make(
     return kept
 
 
-def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.reopened(where, dtype=dtype.value if dtype else None)
-    try:
-        if encoder is not None:
-            _require_same(kept, encoder)
-        if engine is not None and engine != kept.engine:
-            before = kept.engine
-            kept.change_engine(engine)
-            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
-    except BaseException:
-        kept.close()
-        raise
-    return kept
-
-
-def _require_same(kept: Collection, encoder: str) -> None:
+def _require_same(kept: Collection, encoder: str | None) -> None:
     from nearsight.encode import create
     from nearsight.search.migration import made_by
 
+    if encoder is None:
+        return
     given = create(encoder)
     if not made_by(given, kept.store.manifest):
         place = render.shown(kept.folder)
