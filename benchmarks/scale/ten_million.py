@@ -64,11 +64,16 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
 
 
 def _stage(name: str, runs: Path, folder: Path, n: int) -> dict[str, Any]:
-    """What one stage measured, in a process of its own."""
+    """What one stage measured, in a process of its own. What was filled and built is kept, with what it took."""
+    kept = folder.with_name(f"{folder.name}-{name}.json")
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
     command = [sys.executable, "-m", "benchmarks.scale.ten_million", name, str(runs), str(folder), str(n)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(f"  {name}: {found}", flush=True)
+    if name != "look":
+        kept.write_text(json.dumps(found))
     return found
 
 

@@ -81,7 +81,7 @@ def right(collection: Collection, k: int = 10) -> bool:
 
 def table(collection: Collection) -> dict[int, int]:
     """Key -> sum of every row that the database holds; each is there once."""
-    engine = collection._searcher._build(collection.engine)
+    engine = collection._looks.searcher._build(collection.engine)
     keys, sums = engine._table.listing()
     engine.close()
     assert len(set(keys.tolist())) == len(keys)
@@ -118,7 +118,7 @@ def test_it_is_told_every_change_and_answers(tmp_path: Path, engine: str) -> Non
         assert not [f for f in check(c.folder) if isinstance(f, Finding)]
     with Collection.open(tmp_path / "c", read_only=True) as again:
         assert (right(again), again.engine_state, len(again)) == (True, "ready", N - 40 + 25 - 5)
-        again._searcher._main.close()
+        again._looks.searcher._main.close()
 
 
 def test_it_is_emptied(tmp_path: Path, engine: str) -> None:
@@ -155,7 +155,7 @@ def test_only_differences_travel(tmp_path: Path) -> None:
         c.delete(c.keys()[:250].tolist())
         c.compact()
         assert Memory.writes == N, "compaction moves rows, and changes none"
-        c._searcher.forget()
+        c._looks.searcher.forget()
         assert c.build_engine()
         assert Memory.writes == N, "without a receipt the table itself says what it holds"
         c.add(vectors(7, seed=2), records(7, "new"))

@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -104,10 +105,9 @@ def proven(items: Sequence[Item], *, side: int, cache_mb: int, workers: int) -> 
     usable: list[Item] = []
     skipped: list[Skipped] = []
     lines: list[str] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for number, (item, found) in enumerate(
-            zip(items, ahead(pool, lambda item: _proof(item, side), items, 8 * workers), strict=True), start=1
-        ):
+    proofs = ahead(items, lambda item: _proof(item, side), threads=workers, most=8 * workers, name="nearsight-proof")
+    with closing(proofs):
+        for number, (item, found) in enumerate(zip(items, proofs, strict=True), start=1):
             if isinstance(found, Skipped):
                 skipped.append(found)
                 yield found

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,11 @@ def store(
     names: list[str] = []
     hashes: dict[str, None] = {}
     sizes: list[tuple[int, int]] = []
-    with tempfile.TemporaryDirectory(dir=folder.parent) as beside, ThreadPoolExecutor(workers) as pool:
+    looks = ahead(pictures, decoded, threads=workers, most=8 * workers, name="nearsight-decode")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as beside, closing(looks):
         path = Path(beside) / PIXELS
         with open(path, "wb") as file:
-            for number, (found, (name, _)) in enumerate(
-                zip(ahead(pool, decoded, pictures, 8 * workers), pictures, strict=True), start=1
-            ):
+            for number, (found, (name, _)) in enumerate(zip(looks, pictures, strict=True), start=1):
                 if isinstance(found, Skipped):
                     yield found
                 elif found[0] in hashes:

@@ -30,6 +30,8 @@ _SPARE = 16
 """Fetched beyond k, whatever the engine asks for: its scores are rounded, and a near-tie may cross the cut."""
 _GATHER = 64 << 20
 """Bytes of vectors gathered at once when scoring again."""
+_LONG = 20_000
+"""Rows looked at exactly beside an index, from which on a newer one is worth loading."""
 _PAUSE = 30.0
 """Seconds after which an engine that was away is asked again."""
 _FEW = 4096
@@ -51,6 +53,7 @@ class Searcher:
         self._tail: Engine | None = None
         self._covered: Covered = {}
         self._built: tuple[Engine, Snapshot, Covered] | None = None
+        self._seen = (0, 0, 0)  # which saved index was looked at last, and when
         self.state = "ready"
         """``ready``, or why the exact scan answers instead of the engine's saved index."""
         self._ask_at = math.inf  # when to ask again an engine that is away
@@ -64,7 +67,7 @@ class Searcher:
             engine.settle(self._saved.folder / TABLE, f"nearsight_{self.name}")
         return engine
 
-    def _renew(self) -> None:
+    def _afresh(self) -> None:
         self.close()
         self._main = self._build(self.address)
 
@@ -99,9 +102,26 @@ class Searcher:
 
     # keeping up
 
+    def renew(self, snapshot: Snapshot) -> None:
+        """Where much is looked at exactly and somebody has saved an index since, load it: one thread does, and the
+        others go on meanwhile."""
+        if self._tail is None or len(self._tail) < _LONG or self.elsewhere:
+            return
+        there = (*self._saved.version(), snapshot.generation)  # one just saved may be of a generation not seen yet
+        if there == self._seen or not self._asking.acquire(blocking=False):
+            return
+        try:
+            engine, self._seen = self._build(self.address), there
+            with contextlib.suppress(*_UNFIT):
+                covered = self._saved.covered(snapshot)
+                if beyond(snapshot, covered) < len(self._tail):
+                    self._built = engine, snapshot, self._saved.load(engine, snapshot)
+        finally:
+            self._asking.release()
+
     def stands_at(self, snapshot: Snapshot) -> bool:
         """Whether `search` finds nothing to follow: then any number of threads may search at once."""
-        return self._snapshot is snapshot and not self._back
+        return self._snapshot is snapshot and not self._back and self._built is None
 
     def follow(self, snapshot: Snapshot) -> bool:
         """Bring the engines to `snapshot`: new rows are added, dead ones removed, moved ones start afresh.
@@ -110,6 +130,7 @@ class Searcher:
         """
         if self._back:
             self._back, self._aside, self._snapshot = False, None, None
+        self.take_over()
         return self._follow(snapshot)
 
     def _follow(self, snapshot: Snapshot) -> bool:
@@ -133,7 +154,7 @@ class Searcher:
         return True
 
     def _start(self, snapshot: Snapshot) -> None:
-        self._renew()
+        self._afresh()
         self._tail, self._covered, self.state = None, {}, "ready"
         if self._main.derived:
             try:
@@ -141,7 +162,7 @@ class Searcher:
                     raise self._aside
                 self._covered = self._saved.load(self._main, snapshot)
             except _UNFIT as error:
-                self._renew()
+                self._afresh()
                 unbuilt = isinstance(error, NotACollection)
                 self.state = "its index was not built yet" if unbuilt else getattr(error, "message", str(error))
                 if isinstance(self._main, Elsewhere):
@@ -179,7 +200,7 @@ class Searcher:
         return True
 
     def take_over(self) -> None:
-        """Search with what `build` has made. Called by one thread alone."""
+        """Search with what `build` or `renew` has made. Called by one thread alone."""
         if self._built is not None:
             self._main, self._snapshot, self._covered = self._built
             self._tail, self.state, self._built = self._build("exact"), "ready", None

@@ -48,6 +48,14 @@ class SavedIndex:
         """Whether something was saved."""
         return (self.folder / _STAMP).exists()
 
+    def version(self) -> tuple[int, int]:
+        """Changes whenever something is saved."""
+        try:
+            found = (self.folder / _STAMP).stat()
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_ino
+
     def path(self) -> Path:
         """The file, checked. Raises NotACollection where nothing was saved, FormatError, Damaged, OSError."""
         stamp = read_manifest(self.folder / _STAMP, _FORMAT, 1)["meta"]

@@ -15,7 +15,7 @@ from nearsight.core.events import Skipped, Step
 from nearsight.core.items import Item
 from nearsight.encode.preprocess import Preprocess
 from nearsight.learn.augment import Augment
-from nearsight.learn.pictures import Loader, Pictures, ahead, proven
+from nearsight.learn.pictures import Loader, Pictures, proven
 from unit.learn.conftest import drain
 
 SIZE = Preprocess(16, 16, fit="squash")
@@ -91,16 +91,6 @@ def test_measuring_sees_what_the_encoder_sees(pictures: Pictures) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = np.concatenate(list(Loader(pictures, SIZE, pool).measuring(7)))
     assert np.array_equal(found, np.stack([SIZE(pictures.open(row)) for row in range(len(pictures))]))
-
-
-def test_ahead_keeps_the_order_and_its_bound() -> None:
-    running: list[int] = []
-    with ThreadPoolExecutor(2) as pool:
-        found = []
-        for value in ahead(pool, lambda n: running.append(n) or n * n, range(20), 4):
-            assert len(running) <= len(found) + 4
-            found.append(value)
-    assert found == [n * n for n in range(20)]
 
 
 def test_a_subset_is_what_reading_only_those_would_have_given(squares: list[Item]) -> None:

@@ -124,6 +124,41 @@ def test_searches_and_writes_go_on_meanwhile(external: Callable, added: list[int
         assert right(again, vectors, gone)
 
 
+def test_who_searches_takes_up_the_index_that_another_process_has_built(
+    external: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, vectors = external(950, engine=ENGINE)
+    collection.build_engine()
+    vectors = np.concatenate([vectors, unit(np.random.default_rng(8).normal(size=(500, 16)))])
+    monkeypatch.setattr("nearsight.search.candidates._LONG", 200)
+    loads, load = list[Path](), FaissIndex.load
+
+    def counted(self: FaissIndex, path: Path) -> None:
+        loads.append(path)
+        load(self, path)
+
+    with Collection.open(collection.folder, read_only=True) as reader:
+        assert right(reader, vectors[:950])
+        collection.add(vectors[950:], [Record(f"more-{i}".encode()) for i in range(500)])
+        assert right(reader, vectors)
+        assert len(reader._looks.searcher._tail) == 500
+        collection.build_engine()
+        monkeypatch.setattr(FaissIndex, "load", counted)
+        for _ in range(3):
+            assert right(reader, vectors)
+        assert (len(reader._looks.searcher._main), len(reader._looks.searcher._tail), len(loads)) == (1450, 0, 1)
+        collection.add(vectors[:300], [Record(f"again-{i}".encode()) for i in range(300)])
+        collection.build_engine()
+        newest = collection.folder / "engine" / _file(collection)
+        newest.write_bytes(newest.read_bytes()[:-100])
+        loads.clear()
+        for _ in range(3):
+            reader.search_vectors(vectors[:20], 5)
+        assert (len(reader._looks.searcher._tail), len(loads), reader.engine_state) == (300, 0, "ready"), (
+            "the old one serves"
+        )
+
+
 def test_a_build_that_cannot_be_kept_half_way_says_so(
     external: Callable, added: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -128,10 +127,8 @@ def _looks(work: Work, entries: list[Entry], encoder: Encoder) -> Iterator[_Look
     with ExitStack() as stack:
         threads = work.workers or os.cpu_count() or 1
         isolated = stack.enter_context(Isolated(threads)) if work.isolate else None
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="nearsight-decode")
-        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        look = partial(_look, work, encoder, _Seen(), isolated)
-        yield from ahead(pool, look, enumerate(entries), 2 * encoder.tower.batch + threads)
+        look, most = partial(_look, work, encoder, _Seen(), isolated), 2 * encoder.tower.batch + threads
+        yield from ahead(enumerate(entries), look, threads=threads, most=most, name="nearsight-decode")
 
 
 class _Seen:

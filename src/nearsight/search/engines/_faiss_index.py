@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Scores, Vectors, ranked
 from nearsight.core.errors import EngineError
-from nearsight.search.engines._blocks import SLACK, Blocks
+from nearsight.search.engines._blocks import Blocks
 from nearsight.search.engines._kernels import ROWS, Chunk, multiply, nothing
 from nearsight.search.engines._keys import KeyMap, Positions, require_queries, require_rows
 
@@ -163,12 +163,12 @@ class FaissIndex:
         wanted = min(k, count)
         if not wanted or not len(queries):
             return Hits(*nothing(len(queries), k)[::-1])
-        m = min(wanted + SLACK, count)
-        scores, where = self._candidates(queries, wanted, m, allowed, count)
-        short = np.flatnonzero(np.count_nonzero(where != NO_KEY, axis=1) < wanted)
-        if len(short):
-            scores[short], where[short] = multiply(queries[short], self._decoded(self._positions(allowed)), m)
-        return ranked(np.where(where == NO_KEY, NO_KEY, self._keys.keys[where]), scores, wanted).first(k)
+        scores, where = self._candidates(queries, wanted, allowed, count)
+        missing = where == NO_KEY
+        if missing.any():
+            short = np.flatnonzero(missing.any(axis=1))
+            scores[short], where[short] = multiply(queries[short], self._decoded(self._positions(allowed)), wanted)
+        return ranked(self._keys.keys[where], scores, wanted).first(k)
 
     def save(self, path: Path) -> None:
         waiting = self._waiting
@@ -272,14 +272,14 @@ class FaissIndex:
             yield _guarded(self._index.reconstruct_batch, part), part, None
 
     def _candidates(
-        self, queries: Vectors, wanted: int, m: int, allowed: Positions | None, count: int
+        self, queries: Vectors, wanted: int, allowed: Positions | None, count: int
     ) -> tuple[Scores, Positions]:
-        """(q, m) allowed candidates; a query may get fewer than `wanted` where even the widest search finds no more."""
+        """(q, wanted) allowed ones; a query gets empty places where even the widest search finds no more."""
         core, total = innermost(self._index), len(self._keys)
         clean = count == total
         selects = not isinstance(core, _NO_SELECTOR)
         if allowed is not None and not clean and (count <= ROWS or not selects):
-            return multiply(queries, self._decoded(allowed), m)  # few enough to look at all of them
+            return multiply(queries, self._decoded(allowed), wanted)  # few enough to look at all of them
         selector, mask = None, self._keys.alive
         if not clean:
             if allowed is not None:
@@ -287,7 +287,7 @@ class FaissIndex:
                 mask[allowed] = True
             bits = np.packbits(mask, bitorder="little")  # must outlive the search
             selector = faiss.IDSelectorBitmap(bits) if selects else None
-        fetch = m if clean or selects else m + self._keys.dead
+        fetch = wanted if clean or selects else wanted + self._keys.dead
         # a graph meets living and dead alike: to meet as many living ones it has to go further
         width, widest = self._width(core, fetch, total / count)
         while True:
@@ -296,11 +296,11 @@ class FaissIndex:
             if not clean:
                 where[where >= 0] = np.where(mask[where[where >= 0]], where[where >= 0], NO_KEY)
             scores[where == NO_KEY] = -np.inf
-            if width >= widest or (np.count_nonzero(where != NO_KEY, axis=1) >= wanted).all():
+            if width >= widest or np.count_nonzero(where != NO_KEY, axis=1).min() >= wanted:
                 break
             width = min(4 * width, widest)
-        if fetch > m:
-            best = np.argpartition(-scores, m - 1, axis=1)[:, :m]
+        if fetch > wanted:
+            best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
             scores, where = np.take_along_axis(scores, best, axis=1), np.take_along_axis(where, best, axis=1)
         return scores, where
 
@@ -325,6 +325,8 @@ class FaissIndex:
         return inner
 
 
+_COARSE = (faiss.IndexIVFRaBitQ, faiss.IndexPQFastScan, faiss.IndexIVFPQFastScan)
+"""Codes of one to four bits a number: on real descriptors ten times k held .84 to .91 of the best, forty .92 to .96."""
 _NO_SELECTOR = (faiss.IndexPQ, faiss.IndexPQFastScan, faiss.IndexAdditiveQuantizer)
 _SUPPORTED = (
     faiss.IndexFlat,
@@ -382,7 +384,9 @@ def _oversample(index: Any, core: Any) -> float:
     if core.d == index.d and isinstance(codes, faiss.IndexFlat | faiss.IndexIVFFlat):
         return 1.0
     eight = isinstance(codes, faiss.IndexScalarQuantizer | faiss.IndexIVFScalarQuantizer) and codes.sq.bits >= 8
-    return 2.0 if core.d == index.d and eight else 10.0
+    if core.d == index.d and eight:
+        return 2.0
+    return 40.0 if isinstance(codes, _COARSE) else 10.0
 
 
 def _guarded(call: Any, *arguments: Any, **named: Any) -> Any:

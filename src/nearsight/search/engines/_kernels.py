@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
@@ -99,8 +98,14 @@ def _ahead(work: Callable[[NDArray[Any]], Scores], chunks: Iterable[Chunk]) -> I
     if threads == 1:
         yield from ((work(chunk[0]), chunk) for chunk in chain(first, coming))
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="nearsight-scan") as pool:
-        yield from ahead(pool, lambda chunk: (work(chunk[0]), chunk), chain(first, coming), 2 * threads)
+    done = ahead(
+        chain(first, coming),
+        lambda chunk: (work(chunk[0]), chunk),
+        threads=threads,
+        most=2 * threads,
+        name="nearsight-scan",
+    )
+    yield from done
 
 
 def _largest(queries: Vectors) -> NDArray[np.float32]:

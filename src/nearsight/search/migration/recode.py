@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.ahead import ahead
 from nearsight.core.errors import InputError, PictureError
 from nearsight.core.events import Encoded, Event, Skipped, Step
 from nearsight.data.images import Limits, decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.search.collection import Collection
 from nearsight.search.store.store import Record
-from nearsight.search.sync.ahead import ahead
 
 _COMMIT_SECONDS = 1.0
 _PAGE = 1000
@@ -107,7 +107,8 @@ class Recoding:
         looks = ahead(
             self._once(jobs),
             lambda job: self._look(job, encoder),
-            workers=self.workers,
+            threads=self.workers,
+            name="nearsight-decode",
             most=2 * size + self.workers,
             weigh=lambda job: job.record.size or 0,
         )

@@ -22,7 +22,6 @@ from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search import captions
 from nearsight.search.calibration import scale as calibration
-from nearsight.search.candidates import Searcher
 from nearsight.search.looks import Looks
 from nearsight.search.store import generations
 from nearsight.search.store.catalogue import Catalogue
@@ -251,10 +250,9 @@ def _tidy(store: Store) -> Iterator[Finding]:
 
 
 def _mend_engine(store: Store) -> None:
-    meta = store.manifest
-    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"])
+    looks = Looks(store)
     try:
-        searcher.verify()
+        looks.searcher.verify()
     except (NearsightError, OSError):
-        searcher.forget()
-    outcome(Looks(store, searcher).build())
+        looks.searcher.forget()
+    outcome(looks.build())

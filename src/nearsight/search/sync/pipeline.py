@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearsight.core.ahead import ahead
 from nearsight.core.errors import InputError, PictureError
 from nearsight.core.events import Encoded, Event, Skipped, Step
 from nearsight.data.images import Isolated, decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.search.store.store import Record
-from nearsight.search.sync.ahead import ahead
 from nearsight.search.sync.difference import STAT, Difference, Job
 from nearsight.search.sync.options import Options
 from nearsight.search.sync.stopwatch import Stopwatch
@@ -114,7 +114,8 @@ class Pipeline:
             yield from ahead(
                 jobs,
                 lambda job: self._look(job, encoder, isolated),
-                workers=workers,
+                threads=workers,
+                name="nearsight-decode",
                 most=2 * encoder.tower.batch + workers,
                 weigh=lambda job: job.stat[0],
                 waiting=lambda: self.clock("waiting"),
