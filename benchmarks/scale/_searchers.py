@@ -261,7 +261,7 @@ def _ours(engine: str) -> Callable[[Vectors, Place], At]:
 
         def at(width: int) -> Search:
             collection.search_vectors(np.eye(1, vectors.shape[1], dtype=np.float32), K)
-            found: Any = collection._searcher._main
+            found: Any = collection._looks.searcher._main
             if width:  # as of faiss/HNSW32?ef=... or faiss/IVF,SQ8?nprobe=..., without building it again
                 option = "nprobe" if "IVF" in engine else "ef"
                 found._plan = replace(found._plan, **{option: width})
