@@ -47,7 +47,7 @@ def kills(server: Server, engine: str, n: int, *, seed: int = 0) -> Counter[str]
             counts["wrong"] += kept.engine_state != "ready"
             counts["wrong"] += not _right(kept, rng)
             counts.update(_compared(kept))
-        kept._searcher._main.drop()  # type: ignore[attr-defined]
+        kept._looks.searcher._main.drop()  # type: ignore[attr-defined]
     counts["seconds"] = round(time.monotonic() - began)
     return counts
 
@@ -63,13 +63,13 @@ def _change(kept: Collection, rng: random.Random, counts: Counter[str]) -> None:
     kept.delete(rng.sample(keys, min(len(keys), BATCH // 8)))
     if rng.random() < 0.2:
         kept.store.verified()
-        kept.compact() if rng.random() < 0.5 else kept._searcher.forget()
+        kept.compact() if rng.random() < 0.5 else kept._looks.searcher.forget()
     counts["told"] += BATCH
 
 
 def _killed_meanwhile(kept: Collection, server: Server, rng: random.Random) -> bool:
     """Tell the engine, and kill the server in the middle of it; False where it was told everything before."""
-    table: Any = kept._searcher._build(kept.engine)._table  # type: ignore[attr-defined]
+    table: Any = kept._looks.searcher._build(kept.engine)._table  # type: ignore[attr-defined]
     kind, write = type(table), type(table).write
     at, now = rng.randrange(1, 1 + BATCH // 1024), threading.Event()
     seen = 0
@@ -112,7 +112,7 @@ def _compared(kept: Collection) -> Counter[str]:
     """The rows of the database against the items of the catalogue."""
     keys = kept.keys()
     items = dict(zip(keys.tolist(), row_sums(keys, kept.vectors(keys)), strict=True))
-    table: Any = kept._searcher._main._table  # type: ignore[attr-defined]
+    table: Any = kept._looks.searcher._main._table  # type: ignore[attr-defined]
     there, sums = table.listing()
     rows = {key: total for key, total in zip(there.tolist(), sums.tolist(), strict=True) if key != NO_KEY}
     return Counter(

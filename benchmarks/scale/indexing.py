@@ -16,7 +16,7 @@ from benchmarks.scale._slopes import slope
 from nearsight.encode import Encoder, create
 from nearsight.search.collection import Collection
 
-_SIZES = (1_000, 3_000, 10_000, 30_000)
+_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 
 
 def measure(results: Results, *, runs: Path, quick: bool) -> None:

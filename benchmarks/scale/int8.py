@@ -42,10 +42,10 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
         ):
             wide, narrow = _saved(plain, place / short, pictures)
             told = stated(Encoder.load(narrow).spec.identity) if short != "resnet50" else "random weights"
-            _forward(results, short, network, files, wide, narrow, 2 if quick else 5, told)
+            _forward(results, short, network, files, wide, narrow, 2 if quick else 3, told)
             if target:
                 found = _indexing.measured(
-                    files, place / "pictures", narrow, plain, place / f"{short}-work", 2 if quick else 5
+                    files, place / "pictures", narrow, plain, place / f"{short}-work", 2 if quick else 3
                 )
                 bound, plainly = (f"index_int8_vs_bound_{short}", ">=0.9"), (f"index_int8_vs_plain_{short}", target)
                 _indexing.rows(results, found, f"{network} in 8 bits ({told})", bound, plainly)

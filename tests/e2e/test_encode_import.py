@@ -39,6 +39,9 @@ def test_pictures_are_encoded_imported_and_found(run: Run, pictures: Path, tmp_p
     assert json.loads(run("import", out, place, "--json").out)["unchanged"] == 12
     (first, *_) = hits(run("search", pictures / "red" / "red_0.jpg", "-c", place, "-k", "2", "--json"))
     assert (first["label"], Path(first["path"])) == ("red", pictures / "red" / "red_0.jpg")
+    changed = run("import", out, place, "--engine", "faiss/HNSW8")
+    assert (changed.code, "faiss/Flat gives way to faiss/HNSW8" in changed.err) == (0, True)
+    assert json.loads(run("show", place, "--json").out)["engine"] == "faiss/HNSW8"
     assert "12 unchanged" in run("index", pictures, "-c", place).err
     assert run("check", place).code == 0
 
@@ -68,6 +71,9 @@ def test_an_unfinished_run_is_said_and_a_wrong_one_refused(run: Run, pictures: P
     assert "1 shards are not encoded yet" in said.err
     refused = run("import", out, place, "--dtype", "float32")
     assert (refused.code, "[collection/dtype]" in refused.err) == (1, True)
+    run("encode", pictures, "-e", "colour?bins=2", "-o", tmp_path / "other")
+    refused = run("import", tmp_path / "other", place, "--engine", "exact")
+    assert (refused.code, "[encoder/mismatch]" in refused.err, "gives way" in refused.err) == (1, True, False)
     refused = run("import", pictures, place)
     assert (refused.code, "[store/none]" in refused.err) == (1, True)
     refused = run("encode", pictures, "-e", "colour", "-o", out, "--rows", "6")

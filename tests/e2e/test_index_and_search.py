@@ -252,6 +252,21 @@ def test_a_collection_keeps_its_encoder_and_changes_its_engine(run: Run, picture
     assert "without the engine" not in run("search", "--key", 1, "-c", pictures).err
 
 
+def test_an_engine_is_chosen_for_an_amount_of_memory(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "[memory/engine]" in run("index", pictures, "--memory", "2G", "--engine", "exact").err
+    assert "[memory/size]" in run("index", pictures, "--memory", "plenty").err
+    assert not (pictures / ".nearsight").exists()
+    few = run("index", pictures, "-e", "colour", "--memory", "2G")
+    assert (few.code, "faiss/Flat: all 36 kB of vectors are looked at" in few.err) == (0, True), few.err
+    monkeypatch.setattr("nearsight.search.budget._QUICK", 0)
+    monkeypatch.setattr("nearsight.search.budget._FEW", 0)
+    many = run("index", pictures)
+    assert "faiss/HNSW32: a graph of all vectors, in " in many.err
+    assert " of 2 GB" in json.loads(run("show", pictures, "--json").out)["engine chosen"]
+    assert run("index", pictures, "--engine", "exact").code == 0
+    assert "engine chosen" not in json.loads(run("show", pictures, "--json").out)
+
+
 @pytest.mark.elsewhere
 def test_an_engine_that_is_away_is_said_and_done_without(run: Run, pictures: Path) -> None:
     pytest.importorskip("psycopg", reason="needs the 'pgvector' extra")

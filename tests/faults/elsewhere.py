@@ -84,7 +84,8 @@ class Table:
         return keys, scores
 
     def drop(self) -> None:
-        TABLES.pop(self.name, None)
+        self._rows()
+        del TABLES[self.name]
 
     def close(self) -> None:
         Memory.connected.discard(self)

@@ -12,18 +12,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from elsewhere import MODULE, TABLES, Memory
 from harm import ROOT, SPEC, records, vectors
+from PIL import Image
 
 from nearsight.core.arrays import NO_KEY
-from nearsight.core.errors import EngineError, MissingExtra
+from nearsight.core.errors import EngineError, MissingExtra, UnknownName
+from nearsight.encode.encoder import create
 from nearsight.search import candidates
 from nearsight.search.collection import Collection
 from nearsight.search.engines import ENGINES, Elsewhere, _remote
+from nearsight.search.migration import Migration, forget
 from nearsight.search.store.check import Finding, check
 from nearsight.study.collection import bytes_a_vector, run_collection
 
@@ -81,7 +85,7 @@ def right(collection: Collection, k: int = 10) -> bool:
 
 def table(collection: Collection) -> dict[int, int]:
     """Key -> sum of every row that the database holds; each is there once."""
-    engine = collection._searcher._build(collection.engine)
+    engine = collection._looks.searcher._build(collection.engine)
     keys, sums = engine._table.listing()
     engine.close()
     assert len(set(keys.tolist())) == len(keys)
@@ -118,7 +122,7 @@ def test_it_is_told_every_change_and_answers(tmp_path: Path, engine: str) -> Non
         assert not [f for f in check(c.folder) if isinstance(f, Finding)]
     with Collection.open(tmp_path / "c", read_only=True) as again:
         assert (right(again), again.engine_state, len(again)) == (True, "ready", N - 40 + 25 - 5)
-        again._searcher._main.close()
+        again._looks.searcher._main.close()
 
 
 def test_it_is_emptied(tmp_path: Path, engine: str) -> None:
@@ -155,7 +159,7 @@ def test_only_differences_travel(tmp_path: Path) -> None:
         c.delete(c.keys()[:250].tolist())
         c.compact()
         assert Memory.writes == N, "compaction moves rows, and changes none"
-        c._searcher.forget()
+        c._looks.searcher.forget()
         assert c.build_engine()
         assert Memory.writes == N, "without a receipt the table itself says what it holds"
         c.add(vectors(7, seed=2), records(7, "new"))
@@ -315,16 +319,19 @@ def test_an_engine_gives_way_to_another(tmp_path: Path, engine: str) -> None:
         with pytest.raises(EngineError):
             c.change_engine("faiss/HNSW8x")
         assert c.engine == "faiss/HNSW8"
-        assert c.change_engine(engine)
+        c.change_engine(engine)
+        assert right(c)
+        assert c.build_engine()
         assert (right(c), told(c), c.engine_state) == (True, True, "ready")
     with Collection.open(tmp_path / "c") as c:
         assert c.engine == engine
-        assert not c.change_engine("exact")
+        c.change_engine("exact")
         assert right(c)
         assert not [f for f in check(c.folder) if isinstance(f, Finding)]
         assert [path.name for path in (c.folder / "engine").iterdir()] == []
         assert TABLES == {}
-        assert c.change_engine(engine)
+        c.change_engine(engine)
+        assert c.build_engine()
         assert (right(c), told(c)) == (True, True)
 
 
@@ -342,7 +349,42 @@ def test_an_engine_that_is_away_gives_way_too(tmp_path: Path) -> None:
         c.build_engine()
         Memory.down = True
         c.change_engine("faiss/SQ8")
+        c.build_engine()
         assert (right(c), c.engine_state) == (True, "ready")
+
+
+@pytest.mark.parametrize("why", ["", "down", "refused", "not installed", "unknown"])
+def test_what_is_forgotten_leaves_no_table_where_the_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    for shade in range(6):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * shade, 100, 255 - 40 * shade)).save(tmp_path / "pictures" / f"{shade}.png")
+    with Collection.create(tmp_path / "c", create("colour?bins=2&grid=1"), engine="memory") as c:
+        list(c.sync(tmp_path / "pictures"))
+        (before,) = TABLES
+    with Migration(tmp_path / "c", create("colour?bins=3&grid=1")) as migration:
+        list(migration.encode())
+        list(migration.switch())
+    assert len(TABLES) == 2
+    refusals = {
+        "refused": EngineError("no"),
+        "not installed": MissingExtra("no"),
+        "unknown": UnknownName("no"),
+    }
+
+    def refuse(*, dim: int) -> None:
+        raise refusals[why]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "down", why == "down")
+        if why in refusals:
+            patch.setitem(ENGINES._modules, "memory", SimpleNamespace(build=refuse))
+        assert forget(tmp_path / "c").startswith("colour?bins=2")
+    assert (before in TABLES, len(TABLES)) == (bool(why), 1 + bool(why))
+    with Collection.open(tmp_path / "c") as c:
+        assert not c.build_engine()
+        assert (told(c), c.engine_state) == (True, "ready")
 
 
 def test_connections_are_let_go(tmp_path: Path) -> None:

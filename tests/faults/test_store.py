@@ -126,7 +126,7 @@ READER = """if True:
         with Collection.open(Path(sys.argv[1]), read_only=True) as reader:
             for _ in range(5):
                 snapshot = reader.store.verified()
-                hits = reader._searcher.search(snapshot, query, 1000)
+                hits = reader._looks.searcher.search(snapshot, query, 1000)
                 keys = snapshot.living()
                 scores = (snapshot.vectors(snapshot.rows_of(keys)).astype(np.float64) @ query[0].astype(np.float64))
                 order = np.lexsort((keys, -scores.astype(np.float32)))

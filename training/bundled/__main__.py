@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from nearsight.cli import render
+from nearsight.cli.app import ERROR
 from nearsight.core import settings
 from nearsight.core.errors import DatasetError, NearsightError, NotACollection
 from nearsight.core.events import Skipped
@@ -139,4 +141,5 @@ if __name__ == "__main__":
     try:
         main()
     except NearsightError as error:
-        sys.exit(f"{error.code}: {error.message}. {error.hint}")
+        render.error(error)
+        sys.exit(ERROR)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from nearsight.cli import places, render
+from nearsight.cli.options import FindingsOption
 
 if TYPE_CHECKING:
     from nearsight.search.store.check import Finding
@@ -20,7 +19,7 @@ DAMAGE = 3
 
 def run(
     collection: places.CollectionArgument = None,
-    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print each finding as one JSON line.")] = False,
+    as_json: FindingsOption = False,
 ) -> int:
     """Look at every byte of a collection and name what is damaged.
 

@@ -9,6 +9,7 @@ import typer
 
 from nearsight.cli import render
 from nearsight.cli.index import skipped_table
+from nearsight.cli.options import DeviceOption, RootOption
 from nearsight.cli.train import resolved
 from nearsight.core.events import Skipped
 
@@ -61,10 +62,7 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Where trials, the result and its page go.")
     ] = Path("runs/compare"),
-    root: Annotated[
-        str | None,
-        typer.Option("--root", metavar="PATH", help="Where a data set by name lies; default: $NEARSIGHT_DATA."),
-    ] = None,
+    root: RootOption = None,
     trials: Annotated[
         int, typer.Option("--trials", min=1, metavar="N", help="Settings tried of each loss; the first: its defaults.")
     ] = 8,
@@ -105,7 +103,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Compare losses on your own labelled pictures, each with the same budget.
 

@@ -16,6 +16,7 @@ from nearsight.cli import places, render
 from nearsight.cli.answers import save
 from nearsight.cli.examples import STDIN
 from nearsight.cli.index import skipped_table
+from nearsight.cli.options import NullOption
 from nearsight.core.errors import Locked, QueryError, ReadOnly
 from nearsight.core.events import Skipped
 from nearsight.core.items import Item
@@ -82,9 +83,7 @@ def run(
     files: Annotated[
         bool, typer.Option("-f", "--files", metavar="", help="Print full paths only, of those that are not kept.")
     ] = False,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", metavar="", help="With -f: end paths with NUL, not a new line.")
-    ] = False,
+    null: NullOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", metavar="", help="Print one JSON object a group; with --check, one a copy.")
     ] = False,

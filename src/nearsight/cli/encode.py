@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from nearsight.cli import render
-from nearsight.cli.index import Dtype, skipped_table
+from nearsight.cli.index import skipped_table
+from nearsight.cli.options import CountsOption, Dtype, IsolateOption
 from nearsight.core.events import Done, Event, Skipped
 
 EXAMPLES = """nearsight encode ~/Pictures --encoder bundled --out vectors
@@ -90,12 +91,7 @@ def run(
             "column can be filtered by after the import.",
         ),
     ] = "caption",
-    isolate: Annotated[
-        bool,
-        typer.Option(
-            "--isolate", metavar="", help="Decode in processes that can be killed: slower, for pictures from strangers."
-        ),
-    ] = False,
+    isolate: IsolateOption = False,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -111,7 +107,7 @@ def run(
         bool,
         typer.Option("--retry", metavar="", help="Encode shards again from which pictures were left out."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print the counts as JSON on stdout.")] = False,
+    as_json: CountsOption = False,
 ) -> None:
     """Encode a folder, a table of paths or a store of objects into Parquet files, here or on Ray.
 

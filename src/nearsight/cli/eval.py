@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from nearsight.cli import both_ways, places, render, reports
-from nearsight.cli.index import ENCODER, skipped_table
+from nearsight.cli.index import skipped_table
+from nearsight.cli.options import ENCODER
 from nearsight.core.errors import InputError
 from nearsight.core.events import Event, Skipped
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearsight.cli import places, render
-from nearsight.cli.index import ENGINE, Dtype
+from nearsight.cli.options import ENGINE, CountsOption, Dtype, EngineOption
 
 if TYPE_CHECKING:
     from nearsight.search.collection import Collection
@@ -33,22 +33,14 @@ def run(
             show_default=False,
         ),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine",
-            metavar="ADDRESS",
-            help=f"What searches a new collection (nearsight show engines): '{ENGINE}' unless told.",
-            show_default=False,
-        ),
-    ] = None,
+    engine: EngineOption = None,
     dtype: Annotated[
         Dtype | None,
         typer.Option(
             "--dtype", help="How a new collection stores vectors: as they were written unless told.", show_default=False
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print the counts as JSON on stdout.")] = False,
+    as_json: CountsOption = False,
 ) -> None:
     """Take the vectors that nearsight encode wrote into a collection, new or there already.
 
@@ -71,10 +63,11 @@ def run(
 def _opened(where: Path, folder: Path, engine: str | None, dtype: Dtype | None) -> Collection:
     from nearsight.encode import Encoder
     from nearsight.search.bulk.encode import read_run
+    from nearsight.search.bulk.imports import require_same
     from nearsight.search.collection import Collection
 
     run_ = read_run(folder)
     if (where / "manifest.json").is_file():
-        return places.reopened(where, engine=engine, dtype=dtype.value if dtype else None)
+        return places.reopened(where, lambda there: require_same(there, folder, run_), engine=engine, dtype=dtype)
     encoder = Encoder.load(folder / "encoder")
     return Collection.create(where, encoder, engine=engine or ENGINE, dtype=dtype.value if dtype else run_["dtype"])

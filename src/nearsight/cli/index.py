@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearsight.cli import places, render
+from nearsight.cli.labels import annotation
 from nearsight.cli.ladder import remember_speed
+from nearsight.cli.options import DTYPE, ENCODER, ENGINE, Dtype, EngineOption, IsolateOption, WorkersOption
 from nearsight.core.errors import EncoderMismatch, InputError, WriteFailed
 from nearsight.core.events import Done, Encoded, Event, Skipped
 
 if TYPE_CHECKING:
-    from nearsight.data.datasets import Dataset
     from nearsight.search.collection import Collection
-    from nearsight.search.sync import Annotation
 
-ENCODER, ENGINE, DTYPE = "bundled", "faiss/Flat", "float32"
-_LABELS, _SPLIT = "cli/labels", "cli/split"
 _SAMPLE = 1000
 _NAMED = 3
 
@@ -31,6 +29,7 @@ _NAMED = 3
 EXAMPLES = """nearsight index ~/Pictures
 nearsight index shop --collection shop.ns --encoder timm/resnet50 --labels shop/table.csv
 nearsight index flickr8k/images --labels flickr8k/dataset_flickr8k.json --split test -c test.ns -e runs/words/encoder
+nearsight index archive --memory 2G
 nearsight index uploads --isolate --report skipped.jsonl"""
 
 
@@ -40,13 +39,6 @@ class Drop(StrEnum):
     SAFE = "safe"
     ALWAYS = "always"
     NEVER = "never"
-
-
-class Dtype(StrEnum):
-    """How vectors are stored."""
-
-    FLOAT32 = "float32"
-    FLOAT16 = "float16"
 
 
 def run(
@@ -72,13 +64,14 @@ def run(
             show_default=False,
         ),
     ] = None,
-    engine: Annotated[
+    engine: EngineOption = None,
+    memory: Annotated[
         str | None,
         typer.Option(
-            "--engine",
-            metavar="ADDRESS",
-            help=f"What searches the vectors (nearsight show engines); a new collection takes '{ENGINE}' unless told; "
-            "one that is there changes to it.",
+            "--memory",
+            metavar="SIZE",
+            help="Instead of --engine: the fastest engine whose search takes no more than so much memory (500M, 2G), "
+            "chosen anew as the collection grows. Remembered until --engine.",
             show_default=False,
         ),
     ] = None,
@@ -119,21 +112,11 @@ def run(
             "FOLDER; never.",
         ),
     ] = Drop.SAFE,
-    isolate: Annotated[
-        bool,
-        typer.Option(
-            "--isolate", metavar="", help="Decode in processes that can be killed: slower, for pictures from strangers."
-        ),
-    ] = False,
+    isolate: IsolateOption = False,
     follow_links: Annotated[
         bool, typer.Option("--follow-links", metavar="", help="Follow symbolic links that stay inside FOLDER.")
     ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, metavar="N", help="Decoding threads; default: one a core.", show_default=False
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write every file that was left out, and why, as JSON lines."),
@@ -154,13 +137,25 @@ def run(
     New pictures are added, changed ones encoded again, moved ones followed, gone ones forgotten; nothing is encoded
     twice. Ctrl-C keeps what is done, and the same command goes on from there.
     """
+    if memory is not None and engine is not None:
+        raise InputError(
+            "--engine names the engine, --memory has it chosen", code="memory/engine", hint="leave one out"
+        )
+    from nearsight.search.budget import parse_size
+
+    allowed = None if memory is None else parse_size(memory)
     where = places.home(folder, collection)
     fresh = not (where / "manifest.json").is_file()
     if fresh and not folder.is_dir():  # one that was indexed and is gone is for `sync` to judge
         raise InputError(f"there is no folder {render.shown(folder)}", code="folder/none", hint="check the path")
-    kept = make(where, folder, encoder, engine, dtype) if fresh else _reopen(where, encoder, engine, dtype)
+    if fresh:
+        kept = make(where, folder, encoder, engine, dtype)
+    else:
+        kept = places.reopened(where, lambda there: _require_same(there, encoder), engine=engine, dtype=dtype)
     with kept:
-        annotate, only = _annotation(kept, folder, labels, split)
+        if allowed is not None:
+            kept.choose_engine(allowed)
+        annotate, only = annotation(kept, folder, labels, split)
         spec = kept.store.manifest
         render.note(f"{render.shown(where)}: {render.header(spec['encoder'], spec['engine'])}")
         before = len(kept)
@@ -186,6 +181,8 @@ def run(
             if report is not None:
                 _write_report(report, seen.skipped)
         _summary(seen, len(kept), as_json, where, folder.resolve())
+        if kept.engine_choice is not None:
+            render.note(f"{kept.engine}: {kept.engine_choice.why}")
         if len(kept) and kept.engine_state != "ready":
             render.warn(f"the engine will be told the rest by the next index: {kept.engine_state}")
         remember_speed(spec["encoder"], seen.encoded, seen.done.seconds if seen.done else 0)
@@ -222,25 +219,12 @@ def make(
     return kept
 
 
-def _reopen(where: Path, encoder: str | None, engine: str | None, dtype: Dtype | None) -> Collection:
-    kept = places.reopened(where, dtype=dtype.value if dtype else None)
-    try:
-        if encoder is not None:
-            _require_same(kept, encoder)
-        if engine is not None and engine != kept.engine:
-            before = kept.engine
-            kept.change_engine(engine)
-            render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
-    except BaseException:
-        kept.close()
-        raise
-    return kept
-
-
-def _require_same(kept: Collection, encoder: str) -> None:
+def _require_same(kept: Collection, encoder: str | None) -> None:
     from nearsight.encode import create
     from nearsight.search.migration import made_by
 
+    if encoder is None:
+        return
     given = create(encoder)
     if not made_by(given, kept.store.manifest):
         place = render.shown(kept.folder)
@@ -249,87 +233,6 @@ def _require_same(kept: Collection, encoder: str) -> None:
             hint=f"to change its encoder: nearsight migrate {place} --encoder {encoder}; to keep it, leave --encoder "
             "out; or index into a new collection: --collection PATH",
         )
-
-
-# labels
-
-
-def _annotation(
-    kept: Collection, folder: Path, labels: str | None, split: str | None
-) -> tuple[Callable[[Path], Annotation | None] | None, Callable[[Path], bool] | None]:
-    """What says what is known of a picture, and which pictures are wanted; the choice is remembered for the next run on
-    this folder."""
-    from nearsight.search.sync import folder_label, moved_from
-
-    name, part = (f"{what}:{folder.resolve()}" for what in (_LABELS, _SPLIT))
-    before, chosen = kept.recall(name), kept.recall(part) or ""
-    former = moved_from(kept.store, folder.resolve())
-    if before is None and former and (noted := kept.recall(f"{_LABELS}:{former}")):
-        inside = Path(noted).is_relative_to(former)  # the table moved with the folder
-        before = str(folder.resolve() / Path(noted).relative_to(former)) if inside else noted
-        chosen = kept.recall(f"{_SPLIT}:{former}") or ""
-        kept.remember(name, before)
-        kept.remember(part, chosen)
-    wanted = split if split is not None else chosen if labels is None else ""
-    if labels is None:
-        labels = before or "folder"
-    elif labels not in ("folder", "none"):
-        labels = str(Path(labels).expanduser().resolve())
-    simple = {"folder": folder_label, "none": None}
-    annotate: Callable[[Path], Annotation | None] | None = simple.get(labels)
-    only: Callable[[Path], bool] | None = None
-    if labels not in simple:
-        known = _table(Path(labels), folder, wanted)
-        annotate, only = known.get, known.__contains__ if wanted else None
-    elif wanted:
-        hint = "name it: --labels TABLE"
-        raise InputError("splits come from a table of labels", code="labels/split", hint=hint)
-    if labels != (before or "folder"):  # only now: a table that cannot be read must not be asked for again
-        kept.remember(name, labels)
-    if wanted != chosen:
-        kept.remember(part, wanted)
-    return annotate, only
-
-
-def _table(file: Path, folder: Path, split: str) -> dict[Path, Annotation]:
-    """Path below `folder` -> what a table says of it, of one split or (with an empty name) of all."""
-    from nearsight.search.sync import Annotation
-
-    root = folder.resolve()
-    dataset = _listed(file, root)
-    known: dict[Path, Annotation] = {}
-    for item in dataset.split(split) if split else dataset.items:
-        path = item.path.resolve()
-        if path.is_relative_to(root):
-            fields = {**item.fields, **({"split": item.split} if item.split else {})}
-            known[path.relative_to(root)] = Annotation(item.label, item.captions, fields)
-    if not known:
-        raise InputError(
-            f"none of the {len(dataset.items)} pictures of {file} lies in {folder}",
-            code="labels/elsewhere",
-            hint="paths in the table start at the table's own folder (of a .json: at images in it, or FOLDER)",
-        )
-    for skipped in dataset.skipped[:_NAMED]:
-        render.warn(f"{file.name}: {render.shown(skipped.path)}: {skipped.why}")
-    if len(dataset.skipped) > _NAMED:
-        render.warn(f"{file.name}: and {len(dataset.skipped) - _NAMED} more")
-    return known
-
-
-def _listed(file: Path, root: Path) -> Dataset:
-    """The data set that a table is. The pictures of Karpathy's layout are in ``images`` beside it where that is what is
-    indexed (or lies in it, or around it), else in the indexed folder itself."""
-    from nearsight.data.datasets import DATASETS
-
-    if not file.is_file():
-        hint = "--labels folder, a table (.csv, .parquet, or .json with captions) or none"
-        raise InputError(f"there is no table {file}", code="labels/none", hint=hint)
-    if not file.name.endswith((".json", ".json.gz")):
-        return cast("Dataset", DATASETS.build("table", variant=file.name, root=file.parent))
-    beside = file.parent / "images"
-    apart = not beside.is_dir() or not (beside.is_relative_to(root) or root.is_relative_to(beside))
-    pictures = str(root if apart else beside)
-    return cast("Dataset", DATASETS.build("karpathy", variant=file.name, root=file.parent, images=pictures))
 
 
 # what is said

@@ -12,6 +12,7 @@ import typer
 from nearsight.cli import answers, places, render
 from nearsight.cli.index import skipped_table
 from nearsight.cli.ladder import remember_speed
+from nearsight.cli.options import WorkersOption
 from nearsight.core.errors import InputError, StoreError
 from nearsight.core.events import Done
 
@@ -89,12 +90,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=1, metavar="N", help="Decoding threads; default: one a core.", show_default=False
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object.")] = False,
 ) -> None:
     """Give a collection another encoder, while it goes on answering.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nearsight.cli import render
 from nearsight.core.errors import InputError, NotACollection
 
 if TYPE_CHECKING:
@@ -85,18 +87,27 @@ def opened(folder: Path, *, write: bool = False) -> Collection:
     return Collection.open(folder, read_only=not write)
 
 
-def reopened(folder: Path, **wanted: str | None) -> Collection:
-    """The collection in `folder`, open for writing, if its engine and dtype are those `wanted`; None: any.
+def reopened(folder: Path, agree: Callable[[Collection], None], *, engine: str | None, dtype: str | None) -> Collection:
+    """The collection in `folder`, open for writing, with the engine that is wanted from now on; None: as it is.
 
-    Raises InputError (codes ``collection/engine``, ``collection/dtype``).
+    `agree` looks at it first, and raises what is wrong with it: then nothing has changed. Raises InputError (code
+    ``collection/dtype``) where it stores vectors otherwise, and as `Collection.change_engine`.
     """
     kept = opened(folder, write=True)
-    for what, value in wanted.items():
-        if value is not None and value != kept.store.manifest[what]:
-            kept.close()
+    try:
+        if dtype is not None and dtype != kept.store.manifest["dtype"]:
             raise InputError(
-                f"{folder} has {what} {kept.store.manifest[what]}, not {value}",
-                code=f"collection/{what}",
-                hint=f"leave --{what} out, or make a new collection elsewhere",
+                f"{folder} has dtype {kept.store.manifest['dtype']}, not {dtype}",
+                code="collection/dtype",
+                hint="leave --dtype out, or make a new collection elsewhere",
             )
+        agree(kept)
+        if engine is not None:
+            before = kept.engine
+            kept.change_engine(engine)
+            if engine != before:
+                render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
+    except BaseException:
+        kept.close()
+        raise
     return kept

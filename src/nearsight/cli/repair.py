@@ -8,6 +8,7 @@ import typer
 
 from nearsight.cli import places, render
 from nearsight.cli.check import DAMAGE, tell
+from nearsight.cli.options import FindingsOption
 from nearsight.core.events import Done
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(
             "--drop", metavar="", help="Forget items whose vectors cannot come back, so that the rest can be searched."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print each finding as one JSON line.")] = False,
+    as_json: FindingsOption = False,
 ) -> int:
     """Mend a damaged collection from copies, checksums and pictures.
 

@@ -10,6 +10,7 @@ import typer
 
 from nearsight.cli import render
 from nearsight.cli.index import skipped_table
+from nearsight.cli.options import DeviceOption
 from nearsight.cli.train import epoch_line
 from nearsight.core.errors import InputError, UnknownName
 from nearsight.core.events import Done, Skipped
@@ -81,7 +82,7 @@ def run(
             "--set", metavar="KEY=VALUE", help="A setting of all rows; the table says so.", show_default=False
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Reproduce a published table.
 

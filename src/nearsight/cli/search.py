@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nearsight.cli import answers, examples, places, render
+from nearsight.cli.options import NullOption
 from nearsight.core.errors import Locked, QueryError, ReadOnly, WriteFailed
 
 if TYPE_CHECKING:
@@ -160,9 +161,7 @@ def run(
         ),
     ] = True,
     files: Annotated[bool, typer.Option("-f", "--files", metavar="", help="Print full paths only.")] = False,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", metavar="", help="With -f: end paths with NUL, not a new line.")
-    ] = False,
+    null: NullOption = False,
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object a line.")] = False,
     sheet: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ import typer
 
 from nearsight.cli import render
 from nearsight.cli.index import skipped_table
+from nearsight.cli.options import DeviceOption, RootOption
 from nearsight.core.errors import InputError
 from nearsight.core.events import Skipped
 
@@ -66,10 +67,7 @@ def run(
             "--out", "-o", metavar="PATH", help="Where everything goes. Default: runs/NAME.", show_default=False
         ),
     ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option("--root", metavar="PATH", help="Where a data set by name lies; default: $NEARSIGHT_DATA."),
-    ] = None,
+    root: RootOption = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -137,7 +135,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     fresh: Annotated[
         bool, typer.Option("--fresh", metavar="", help="Begin anew in --out instead of going on where it stopped.")
     ] = False,

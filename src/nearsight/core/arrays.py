@@ -91,8 +91,10 @@ class Hits:
 
     def first(self, k: int) -> Hits:
         """The best k places of each query, padded with empty ones: (q, k') -> (q, k)."""
-        if k <= self.k:
-            return Hits(self.keys[:, :k], self.scores[:, :k])
+        if k == self.k:
+            return self
+        if k < self.k:
+            return _as_they_are(self.keys[:, :k], self.scores[:, :k])
         room = ((0, 0), (0, k - self.k))
         return Hits(
             np.pad(self.keys, room, constant_values=NO_KEY),
@@ -102,8 +104,16 @@ class Hits:
 
 def ranked(keys: Keys, scores: NDArray[np.floating], k: int) -> Hits:
     """Candidates in any order, (q, m) each, -> the best k by score, then by smaller key (the declared tie order)."""
-    scores = np.where(keys == NO_KEY, -np.inf, scores).astype(np.float32)
-    keys = np.where(np.isneginf(scores), NO_KEY, keys).astype(np.int64)
+    scores = np.where(keys == NO_KEY, np.float32(-np.inf), scores).astype(np.float32, copy=False)
+    keys = np.where(scores == -np.inf, NO_KEY, keys).astype(np.int64, copy=False)
     order = np.lexsort((keys, -scores), axis=1)[:, :k]
-    best = Hits(np.take_along_axis(keys, order, axis=1), np.take_along_axis(scores, order, axis=1))
-    return best.first(k)
+    own = np.arange(len(keys))[:, None]
+    return _as_they_are(keys[own, order], scores[own, order]).first(k)
+
+
+def _as_they_are(keys: Keys, scores: Scores) -> Hits:
+    """Hits of what is known to be in order: to look again would take longer than many a search."""
+    hits = object.__new__(Hits)
+    object.__setattr__(hits, "keys", keys)
+    object.__setattr__(hits, "scores", scores)
+    return hits

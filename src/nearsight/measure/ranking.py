@@ -20,11 +20,15 @@ from nearsight.core.relevance import KeyLists, require_keys
 Correction = Callable[[Scores], Scores]
 """(b, n) scores of some queries -> (b, n) finite scores to rank by; each row is judged by itself."""
 
-BLOCK = 1 << 22
-"""Scores held at once: about 200 MB with everything that is made of them."""
+BLOCK = 1 << 25
+"""Scores of one matrix product, 128 MB: a product of few queries spends its time on fetching the gallery."""
+PIECE = 1 << 22
+"""Scores looked at together: what is made of them takes up to 200 MB."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SIGN = np.uint32(0x80000000)
+_DEEP = 64
+"""Columns in a group of `_reaching` at most: more would only make the groups that must be looked into larger."""
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 """No place: sorted behind all scores."""
 
@@ -53,19 +57,27 @@ class Gallery:
         vectors = require_unit(vectors, vectors.shape[1])
         return cls(rising, vectors, *_twins(vectors))
 
-    def score(self, queries: Vectors) -> Scores:
-        """(q, d) -> (q, n) inner products; equal rows of the gallery have exactly equal scores."""
-        scores: Scores = queries @ self.vectors.T
+    def score(self, queries: Vectors, out: Scores | None = None) -> Scores:
+        """(q, d) -> (q, n) inner products, in `out` if given; equal rows of the gallery have exactly equal scores."""
+        scores: Scores = np.matmul(queries, self.vectors.T, out=out)
         scores[:, self.twins] = scores[:, self.models]
         return scores
 
     def blocks(self, queries: Vectors, size: int = BLOCK) -> Iterator[tuple[slice, Scores]]:
-        """Slices of the queries with their scores (b, n), b * n <= `size` unless one row is longer."""
+        """Slices of the queries with their scores (b, n), b * n <= `PIECE` unless one row is longer.
+
+        `size` scores are made by one product. They are the taker's to write into, until the next are taken: memory that
+        is used again needs no fetching of fresh pages, which cost as much as a third of a product.
+        """
         queries = require_unit(queries, self.vectors.shape[1])
-        rows = max(1, size // max(1, len(self.keys)))
+        n = max(1, len(self.keys))
+        rows, piece = max(1, size // n), max(1, min(size, PIECE) // n)
+        room = np.empty((min(rows, len(queries)), len(self.keys)), dtype=np.float32)
         for begin in range(0, len(queries), rows):
-            part = slice(begin, min(begin + rows, len(queries)))
-            yield part, self.score(queries[part])
+            some = queries[begin : begin + rows]
+            scores = self.score(some, room[: len(some)])
+            for at in range(0, len(some), piece):
+                yield slice(begin + at, begin + min(at + piece, len(some))), scores[at : at + piece]
 
 
 def rank(
@@ -121,25 +133,50 @@ def _order(scores: Scores, keys: Keys, k: int | None) -> Hits:
     """(b, n) scores -> Hits (b, n), or (b, k and what is tied with place k). Ties: smaller key first.
 
     Score and column are packed into one integer that rises as the score falls: one plain sort orders by both, several
-    times faster than an argsort. With k, only what reaches the score of place k is packed and sorted.
+    times faster than an argsort. With k, little more than what reaches the score of place k is packed and sorted.
     """
     n = scores.shape[1]
     if k is None or k >= n:
         packed = _packed(scores, np.arange(n))
+        packed.sort(axis=1)
     else:
-        reached = scores >= np.partition(scores, n - k, axis=1)[:, n - k, None]
-        rows, columns = np.nonzero(reached)
-        many = reached.sum(axis=1)
+        rows, columns = _reaching(scores, k)
+        many = np.bincount(rows, minlength=len(scores))
         places = np.arange(rows.size) - np.repeat(np.cumsum(many) - many, many)
         packed = np.full((len(scores), int(many.max(initial=k))), _EMPTY)
         packed[rows, places] = _packed(scores[rows, columns], columns)
-    packed.sort(axis=1)
+        packed.sort(axis=1)
+        beyond = packed > (packed[:, k - 1, None] | _LOW)  # below the score of place k
+        packed[beyond] = _EMPTY
+        packed = packed[:, : int((~beyond).sum(axis=1).max(initial=k))]
     high = (packed >> np.uint64(32)).astype(np.uint32)
     best = np.where(
         packed == _EMPTY, np.float32(-np.inf), np.where(high & _SIGN, high, ~high & ~_SIGN).view(np.float32)
     )
     none = np.isneginf(best)
     return Hits(np.where(none, NO_KEY, keys[np.where(none, 0, packed & _LOW).astype(np.int64)]), best)
+
+
+def _reaching(scores: Scores, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(b, n) scores, k < n -> rows (m,), rising, and columns (m,) of all that reaches place k, and of little else.
+
+    Columns are dealt into groups. The k-th best of the groups' maxima is reached by k scores or more, so place k
+    reaches it too, and only groups whose maximum does need be looked into: one pass for the maxima, at the speed of
+    memory, instead of a selection among all n. With 4k groups or more the bound is seldom far below place k.
+    """
+    b, n = scores.shape
+    deep = max(1, min(_DEEP, n // (4 * k)))
+    groups = n // deep
+    dealt = scores[:, : deep * groups].reshape(b, deep, groups)  # column = layer * groups + group
+    tops = dealt.max(axis=1)
+    bound = np.partition(tops, groups - k, axis=1)[:, groups - k]
+    row, group = np.divmod(np.flatnonzero(tops >= bound[:, None]), groups)
+    inside, layer = np.nonzero(dealt[row, :, group] >= bound[row, None])
+    left, rest = np.nonzero(scores[:, deep * groups :] >= bound[:, None])  # the columns that fill no layer
+    rows = np.concatenate([row[inside], left])
+    columns = np.concatenate([layer * groups + group[inside], rest + deep * groups])
+    order = np.argsort(rows, kind="stable")
+    return rows[order], columns[order]
 
 
 def _packed(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.uint64]:

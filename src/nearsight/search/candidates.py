@@ -12,39 +12,30 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 from typing import cast
 
-import faiss
 import numpy as np
-from crc32c import crc32c
-from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Hits, Keys, Vectors, ranked
-from nearsight.core.artefact import read_manifest, sync_file, write_manifest
 from nearsight.core.errors import Damaged, EngineAway, EngineError, FormatError, NotACollection, QueryError
+from nearsight.core.events import Step
+from nearsight.search.building import grow, learn, outgrown
 from nearsight.search.engines import ENGINES, Elsewhere, Engine
-from nearsight.search.store import disk
-from nearsight.search.store.segments import BLOCK, checksum
+from nearsight.search.saved import TABLE, Covered, SavedIndex, beyond, extent, living_runs
 from nearsight.search.store.snapshot import Snapshot
 
-_STAMP, _FORMAT = "stamp.json", "nearsight-engine"
 _SPARE = 16
 """Fetched beyond k, whatever the engine asks for: its scores are rounded, and a near-tie may cross the cut."""
-_ADD = 8192
-"""Rows copied at once into an engine that keeps its own."""
-_TRAIN = 65_536
-"""Rows that a derived engine sees first, and trains on."""
-_RUNS = 256
-"""More runs of living rows than this in a segment are copied instead of viewed."""
 _GATHER = 64 << 20
 """Bytes of vectors gathered at once when scoring again."""
+_LONG = 20_000
+"""Rows looked at exactly beside an index, from which on a newer one is worth loading."""
 _PAUSE = 30.0
 """Seconds after which an engine that was away is asked again."""
 _FEW = 4096
 """Rows that are sooner looked at here than a database is asked about them."""
-_TABLE = "table"
 _UNFIT = (NotACollection, Damaged, FormatError, EngineError, OSError)  # OSError: a writer may just replace it
 
 
@@ -53,15 +44,16 @@ class Searcher:
     its table."""
 
     def __init__(self, folder: Path, address: str, dim: int, fingerprint: str, name: str = "") -> None:
-        self.folder = folder / "engine"
         self.address = address
         self.dim = dim
-        self.fingerprint = fingerprint
         self.name = name
+        self._saved = SavedIndex(folder / "engine", address, dim, fingerprint)
         self._snapshot: Snapshot | None = None
         self._main = self._build(address)
         self._tail: Engine | None = None
-        self._covered: dict[int, int] = {}
+        self._covered: Covered = {}
+        self._built: tuple[Engine, Snapshot, Covered] | None = None
+        self._seen = (0, 0, 0)  # which saved index was looked at last, and when
         self.state = "ready"
         """``ready``, or why the exact scan answers instead of the engine's saved index."""
         self._ask_at = math.inf  # when to ask again an engine that is away
@@ -72,10 +64,10 @@ class Searcher:
     def _build(self, address: str) -> Engine:
         engine = cast(Engine, ENGINES.build(address, dim=self.dim))
         if isinstance(engine, Elsewhere) and self.name:
-            engine.settle(self.folder / _TABLE, f"nearsight_{self.name}")
+            engine.settle(self._saved.folder / TABLE, f"nearsight_{self.name}")
         return engine
 
-    def _renew(self) -> None:
+    def _afresh(self) -> None:
         self.close()
         self._main = self._build(self.address)
 
@@ -99,7 +91,7 @@ class Searcher:
         try:
             engine = self._build(self.address)
             try:
-                engine.load(self._saved())
+                engine.load(self._saved.path())
                 self._ask_at, self._back = math.inf, True
             except _UNFIT as error:
                 self._ask_at, self.state = time.monotonic() + _PAUSE, getattr(error, "message", str(error))
@@ -110,9 +102,27 @@ class Searcher:
 
     # keeping up
 
+    def renew(self, snapshot: Snapshot) -> None:
+        """Where much is looked at exactly and somebody has saved an index since, load it: one thread does, and the
+        others go on meanwhile."""
+        tail = self._tail  # others may change it meanwhile
+        if tail is None or len(tail) < _LONG or self.elsewhere:
+            return
+        there = (*self._saved.version(), snapshot.generation)  # one just saved may be of a generation not seen yet
+        if there == self._seen or not self._asking.acquire(blocking=False):
+            return
+        try:
+            engine, self._seen = self._build(self.address), there
+            with contextlib.suppress(*_UNFIT):
+                covered = self._saved.covered(snapshot)
+                if beyond(snapshot, covered) < len(tail):
+                    self._built = engine, snapshot, self._saved.load(engine, snapshot)
+        finally:
+            self._asking.release()
+
     def stands_at(self, snapshot: Snapshot) -> bool:
         """Whether `search` finds nothing to follow: then any number of threads may search at once."""
-        return self._snapshot is snapshot and not self._back
+        return self._snapshot is snapshot and not self._back and self._built is None
 
     def follow(self, snapshot: Snapshot) -> bool:
         """Bring the engines to `snapshot`: new rows are added, dead ones removed, moved ones start afresh.
@@ -121,6 +131,7 @@ class Searcher:
         """
         if self._back:
             self._back, self._aside, self._snapshot = False, None, None
+        self.take_over()
         return self._follow(snapshot)
 
     def _follow(self, snapshot: Snapshot) -> bool:
@@ -134,7 +145,7 @@ class Searcher:
             self._start(snapshot)
         else:
             fresh = self._tail if self._tail is not None else self._main
-            for keys, rows in living_runs(snapshot, _extent(before)):
+            for keys, rows in living_runs(snapshot, extent(before)):
                 fresh.add(keys, rows)
             lost = before.keys[before.alive & ~snapshot.alive[: before.alive.size]]
             if fresh is not self._main:
@@ -144,15 +155,15 @@ class Searcher:
         return True
 
     def _start(self, snapshot: Snapshot) -> None:
-        self._renew()
+        self._afresh()
         self._tail, self._covered, self.state = None, {}, "ready"
         if self._main.derived:
             try:
                 if self._aside is not None:
                     raise self._aside
-                self._covered = self._load(snapshot)
+                self._covered = self._saved.load(self._main, snapshot)
             except _UNFIT as error:
-                self._renew()
+                self._afresh()
                 unbuilt = isinstance(error, NotACollection)
                 self.state = "its index was not built yet" if unbuilt else getattr(error, "message", str(error))
                 if isinstance(self._main, Elsewhere):
@@ -163,68 +174,70 @@ class Searcher:
 
     # the saved index
 
-    def save(self, snapshot: Snapshot) -> bool:
-        """Bring the saved index up to `snapshot`; True where there was something to do. Called by the writer.
+    def build(self, snapshot: Snapshot) -> Generator[Step, None, bool]:
+        """Bring the saved index up to `snapshot` with an engine of its own: others may search meanwhile. Returns True
+        where there was something to do; `take_over` then lets it search. Called by the writer, for an engine here.
 
-        An engine that is away is told the next time: False then, and `state` says why.
+        Closed early, it keeps what it has got; the next build goes on from there.
+        """
+        if not self._main.derived or not len(snapshot):
+            return False
+        engine = self._build(self.address)
+        covered: Covered = {}
+        with contextlib.suppress(*_UNFIT):
+            covered = self._saved.covered(snapshot)
+            self._saved.path()
+            if not beyond(snapshot, covered):
+                return False
+            covered = self._saved.load(engine, snapshot)
+        if outgrown(engine, snapshot):
+            engine = self._build(self.address)
+        if not len(engine):
+            covered = {}
+            learn(engine, snapshot)
+        covered = yield from grow(engine, snapshot, covered, lambda so_far: self._saved.write(engine, snapshot, so_far))
+        self._saved.write(engine, snapshot, covered)
+        self._built = engine, snapshot, covered
+        return True
+
+    def take_over(self) -> None:
+        """Search with what `build` or `renew` has made. Called by one thread alone."""
+        if self._built is not None:
+            self._main, self._snapshot, self._covered = self._built
+            self._tail, self.state, self._built = self._build("exact"), "ready", None
+
+    def tell(self, snapshot: Snapshot) -> Generator[Step, None, bool]:
+        """The same for an engine that stands elsewhere, which has one table for all. Called by one thread alone.
+
+        One that is away is told the next time: False then, and `state` says why.
         """
         try:
-            return self._save(snapshot)
+            return (yield from self._tell(snapshot))
         except EngineAway as error:
             self.set_aside(error)
-            if error.code != "engine/count" or not (self.folder / _STAMP).exists():
+            if error.code != "engine/count" or not self._saved.exists():
                 return False
-            self.forget()  # the receipt led astray: without it, the table is compared row by row
-            return self.save(snapshot)
         except BaseException:
             self._snapshot = None  # engines half moved over lack items or know them twice: the next look starts afresh
             raise
+        self._saved.forget()  # the receipt led astray: without it, the table is compared row by row
+        self._snapshot = None
+        return (yield from self.tell(snapshot))
 
-    def _save(self, snapshot: Snapshot) -> bool:
+    def _tell(self, snapshot: Snapshot) -> Generator[Step, None, bool]:
         self.follow(snapshot)
-        if self._tail is None or not self._has_news(snapshot, self._tail):
-            return False
-        if len(self._tail) * 2 > len(self._main):  # mostly new: train on all of it
-            self._renew()
-            self._covered = {}
-        keys = np.concatenate([np.empty(0, np.int64), *(k for k, _ in living_runs(snapshot, self._covered))])
-        if not len(self._main):  # what comes first trains the index, so it must be a fair sample of all
-            first = np.random.default_rng(0).permutation(keys)[:_TRAIN]
-            self._main.add(first, snapshot.vectors(snapshot.rows_of(first)))
-            keys = np.setdiff1d(keys, first, assume_unique=True)
-        for start in range(0, len(keys), _ADD):
-            part = keys[start : start + _ADD]
-            self._main.add(part, snapshot.vectors(snapshot.rows_of(part)))
-        self._covered = _extent(snapshot)
-        self.folder.mkdir(exist_ok=True)
-        target = self.folder / f"{snapshot.generation:012d}.index"
-        temporary = target.with_suffix(".tmp")
-        with disk.step("engine"):
-            self._main.save(temporary)
-            sync_file(temporary)
-        with disk.step("engine-rename"):
-            temporary.replace(target)
-        meta = {
-            "file": target.name,
-            "crc": _file_sum(target),
-            "generation": snapshot.generation,
-            "epoch": snapshot.epoch,
-            "covered": {str(number): rows for number, rows in self._covered.items()},
-            "sum": _covered_sum(snapshot, self._covered),
-            **self._conditions(),
-        }
-        write_manifest(self.folder / _STAMP, _FORMAT, 1, meta, {})
-        for path in self.folder.iterdir():
-            if path.name not in (target.name, _STAMP, _TABLE):
-                disk.remove(path)
+        main = cast(Elsewhere, self._main)
+        if self._tail is None or not (len(self._tail) or self.state != "ready" or main.owes):
+            return False  # what was only deleted here is told, too: a database keeps what it is not told to drop
+        self._covered = yield from grow(main, snapshot, self._covered, lambda so_far: None)
+        self._saved.write(main, snapshot, self._covered)
         self._tail, self.state, self._aside, self._ask_at = self._build("exact"), "ready", None, math.inf
         return True
 
-    def _has_news(self, snapshot: Snapshot, tail: Engine) -> bool:
-        """Deletions alone are worked out when an index is loaded; a database keeps what it is not told to drop."""
-        if isinstance(self._main, Elsewhere):
-            return len(tail) > 0 or self.state != "ready" or self._main.owes
-        return len(snapshot) > 0 and (len(tail) > 0 or self.state != "ready")
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the engine is a database that others use too."""
+        return isinstance(self._main, Elsewhere)
 
     def forget(self, *, drop: bool = False) -> None:
         """Remove the saved index: the next search scans exactly, the next sync builds it again. `drop`: for good, a
@@ -233,52 +246,19 @@ class Searcher:
             with contextlib.suppress(EngineAway):
                 self._main.drop()
             self._main.close()
-            shutil.rmtree(self.folder / _TABLE, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            for path in self.folder.iterdir():
-                if path.name != _TABLE:
-                    disk.remove(path)
+            shutil.rmtree(self._saved.folder / TABLE, ignore_errors=True)
+        self._saved.forget()
         self._snapshot = None
 
     def verify(self) -> None:
         """Raise Damaged, FormatError or NotACollection where the saved index is not what was written; EngineError where
         a database is away, or does not hold what it was told."""
-        path = self._saved()
+        path = self._saved.path()
         if isinstance(self._main, Elsewhere):
             try:
                 self._main.load(path)
             finally:
                 self.close()
-
-    def _saved(self) -> Path:
-        """The saved index, checked."""
-        stamp = read_manifest(self.folder / _STAMP, _FORMAT, 1)["meta"]
-        path = self.folder / str(stamp["file"])
-        if not path.is_file() or _file_sum(path) != stamp["crc"]:
-            raise Damaged(f"{path} is not the index that was written", hint="it is rebuilt by the next sync")
-        return path
-
-    def _conditions(self) -> dict[str, str | int]:
-        return {"address": self.address, "dim": self.dim, "fingerprint": self.fingerprint, "faiss": faiss.__version__}
-
-    def _load(self, snapshot: Snapshot) -> dict[int, int]:
-        stamp = read_manifest(self.folder / _STAMP, _FORMAT, 1)["meta"]
-        for name, wanted in self._conditions().items():
-            if stamp[name] != wanted:
-                raise FormatError(f"the saved index was made with {name} {stamp[name]}, not {wanted}")
-        if stamp["epoch"] != snapshot.epoch or stamp["generation"] > snapshot.generation:
-            raise FormatError("the saved index is of another arrangement of the rows")
-        covered = {int(number): rows for number, rows in stamp["covered"].items()}
-        if stamp["sum"] != _covered_sum(snapshot, covered):
-            raise FormatError("the saved index is of other vectors")
-        path = self._saved()
-        if NO_KEY in snapshot.keys[~snapshot.alive]:
-            raise Damaged("dead rows have lost their keys, so the saved index cannot be told to forget them")
-        self._main.load(path)
-        self._main.remove(_dead_keys(snapshot, covered))
-        if len(self._main) != int(snapshot.alive[_inside(snapshot, covered)].sum()):
-            raise FormatError("the saved index lacks items, or knows others")
-        return covered
 
     # searching
 
@@ -333,60 +313,5 @@ class Searcher:
         return ranked(np.where(rows >= 0, keys, NO_KEY), scores, k)
 
 
-def living_runs(snapshot: Snapshot, covered: Mapping[int, int]) -> Iterator[tuple[Keys, NDArray[np.floating]]]:
-    """Keys and vectors of the living rows beyond `covered` (segment -> rows): views of the mapped files, or copies
-    where the living lie so scattered that views would be confetti."""
-    for part in snapshot.parts:
-        first = covered.get(part.number, 0)
-        alive = snapshot.alive[part.start + first : part.start + len(part.keys)]
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], alive, [False])).astype(np.int8))) + first
-        if edges.size <= 2 * _RUNS:
-            for start, stop in edges.reshape(-1, 2):
-                yield part.keys[start:stop], part.rows[start:stop]
-        else:
-            rows = np.flatnonzero(alive) + first
-            for some in np.array_split(rows, -(-rows.size // _ADD)):
-                yield part.keys[some], np.asarray(part.rows[some])
-
-
-def _extent(snapshot: Snapshot) -> dict[int, int]:
-    return {part.number: len(part.keys) for part in snapshot.parts}
-
-
-def _dead_keys(snapshot: Snapshot, covered: Mapping[int, int]) -> Keys:
-    """Keys that a saved index holds although the row it saw is dead (deleted, or replaced by a later row)."""
-    inside = _inside(snapshot, covered)
-    return np.setdiff1d(snapshot.keys[inside & ~snapshot.alive], snapshot.keys[inside & snapshot.alive])
-
-
-def _inside(snapshot: Snapshot, covered: Mapping[int, int]) -> NDArray[np.bool_]:
-    inside = np.zeros(snapshot.alive.size, dtype=np.bool_)
-    for part in snapshot.parts:
-        inside[part.start : part.start + covered.get(part.number, 0)] = True
-    return inside
-
-
-def _covered_sum(snapshot: Snapshot, covered: Mapping[int, int]) -> int:
-    """A checksum of the covered rows and their keys, so that the index of a copy that went its own way, or of another
-    collection, is never taken for this one's. Whole blocks count by the checksums that the catalogue has of them."""
-    total = 0
-    for part in snapshot.parts:
-        whole, rest = divmod(covered.get(part.number, 0), BLOCK)
-        for block in range(whole):
-            total = crc32c(repr((part.number, snapshot.blocks.get((part.number, block)))).encode(), total)
-        if rest:
-            some = slice(whole * BLOCK, whole * BLOCK + rest)
-            total = checksum(part.rows[some], checksum(part.keys[some], total))
-    return total
-
-
 def _nothing(q: int, k: int) -> Hits:
     return Hits(np.full((q, k), NO_KEY, dtype=np.int64), np.full((q, k), -np.inf, dtype=np.float32))
-
-
-def _file_sum(path: Path) -> int:
-    total = 0
-    with open(path, "rb") as file:
-        while part := file.read(1 << 22):
-            total = crc32c(part, total)
-    return total

@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 
 from nearsight.core.arrays import Hits, Keys, Vectors, require_unit
 from nearsight.core.errors import EncoderError, EncoderMismatch, InputError
-from nearsight.core.events import Event, Step
+from nearsight.core.events import Event, Step, outcome
 from nearsight.core.items import CaptionMatch, Item, Match, Value
 from nearsight.data.images import Limits, picture_hash
 from nearsight.encode import Encoder, EncoderSpec
 from nearsight.search import judgements
 from nearsight.search import sync as syncing
 from nearsight.search.aim import Aim, aim
+from nearsight.search.budget import Choice
 from nearsight.search.bulk.imports import take_in
 from nearsight.search.calibration.fit import calibrate
 from nearsight.search.calibration.scale import Calibration, Kept
-from nearsight.search.candidates import Searcher
 from nearsight.search.captions import Captions
 from nearsight.search.duplicates import Group, duplicates
+from nearsight.search.engines import ENGINES
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
@@ -54,10 +55,8 @@ class Collection:
     def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
         self.store = store
         self.folder = store.home
-        self.engine: str = store.manifest["engine"]
         self._encoder = encoder
-        self._searcher = Searcher(store.folder, self.engine, self.dim, self.fingerprint, store.manifest["id"])
-        self._looks = Looks(store, self._searcher)
+        self._looks = Looks(store)
         self._together = Together(self._search, at_once=os.cpu_count() or 1)
         self._captions = Captions(self)
         self._calibration = Kept(store.folder, self.fingerprint)
@@ -79,7 +78,7 @@ class Collection:
         WriteFailed.
         """
         spec = encoder.spec if isinstance(encoder, Encoder) else encoder
-        Searcher(folder, engine, spec.dim, spec.fingerprint)  # an engine that does not exist must not leave a folder
+        ENGINES.build(engine, dim=spec.dim)  # one that does not exist must not leave a folder
         require_vacant(folder)  # before the encoder in it is replaced
         if isinstance(encoder, Encoder):
             encoder.save(folder / "encoder")
@@ -108,7 +107,7 @@ class Collection:
     def close(self) -> None:
         """Let go of files and lock."""
         self.store.close()
-        self._searcher.close()
+        self._looks.searcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,9 +136,19 @@ class Collection:
         return tuple(self.store.manifest.get("modalities", ["image"]))  # before encoders had words, none was noted
 
     @property
+    def engine(self) -> str:
+        """The address of what searches the vectors."""
+        return self._looks.searcher.address
+
+    @property
     def engine_state(self) -> str:
         """``ready``, or why an exact scan answers instead of the engine."""
-        return self._searcher.state
+        return self._looks.searcher.state
+
+    @property
+    def engine_choice(self) -> Choice | None:
+        """The engine that suits the memory allowed (`choose_engine`) and the vectors there are; None unless told."""
+        return self._looks.choice
 
     @property
     def encoder(self) -> Encoder:
@@ -223,19 +232,24 @@ class Collection:
     def build_engine(self) -> bool:
         """Bring the engine's saved index up to date; True where there was something to do. One that stands elsewhere
         and is away is told the next time: False, and `engine_state` says why."""
+        return outcome(self.building())
+
+    def building(self) -> Generator[Event, None, bool]:
+        """As `build_engine`, with its progress; closed early, it keeps what is built. Searches go on meanwhile."""
         return self._looks.build()
 
-    def change_engine(self, address: str) -> bool:
-        """Let another engine search from now on; the vectors stay, what the old one kept is removed. True where the new
-        one's index was built. Who has the collection open elsewhere has to open it again.
+    def change_engine(self, address: str) -> None:
+        """Let another engine search from now on; the vectors stay, what the old one kept is removed. Until the next
+        `sync` or `build_engine` has built its index, all vectors are looked at. Who has the collection open elsewhere
+        has to open it again.
 
         Raises UnknownName, EngineError, MissingExtra (then nothing has changed), ReadOnly, WriteFailed."""
-        fresh = Searcher(self.store.folder, address, self.dim, self.fingerprint, self._searcher.name)
-        self.store.describe(engine=address)
-        self._searcher.forget(drop=True)
-        self._searcher, self.engine = fresh, address
-        self._looks = Looks(self.store, fresh)
-        return self.build_engine()
+        self._looks.change(address)
+
+    def choose_engine(self, memory: int) -> None:
+        """From the next `sync` or `build_engine` on, let the fastest engine search that takes up to so many bytes of
+        memory; it is chosen anew as the collection grows, until `change_engine`. Raises ReadOnly, WriteFailed."""
+        self._looks.allow(memory)
 
     # finding
 

@@ -261,6 +261,8 @@ def _condition(field: str, operator: str, value: Any) -> tuple[str, list[Any]]:
     values.append(_storable(value))
     if operator == "contains":
         return f"instr(lower({column}), lower(?)) > 0", values
+    if operator == "eq" and value is not None:
+        return f"{column} = ?", values  # by the index over labels, which IS would not use
     return f"{column} {_COMPARE[operator]} ?", values
 
 

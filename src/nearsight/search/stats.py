@@ -26,6 +26,7 @@ def stats(collection: Collection) -> dict[str, Any]:
         "calibrated": collection.calibration is not None,
         "fingerprint": collection.fingerprint,
         "engine": collection.engine,
+        **({} if collection.engine_choice is None else {"engine chosen": collection.engine_choice.why}),
         "bytes": sum(p.stat().st_size for p in collection.folder.rglob("*") if p.is_file()),
         "roots": [str(root) for root in collection.roots()],
     }

@@ -27,7 +27,7 @@ from nearsight.measure.evaluate import (
 from nearsight.measure.intervals import SAMPLES
 from nearsight.measure.metrics import METRICS, Metric
 from nearsight.measure.protocol import Card, digest
-from nearsight.measure.ranking import BLOCK, Gallery, rank, rescore
+from nearsight.measure.ranking import PIECE, Gallery, rank, rescore
 from nearsight.search.engines import Engine, passing
 from nearsight.study.pictures import Encodings, Pictures, encoding
 from nearsight.study.report import Answer, Failure, Report
@@ -214,7 +214,7 @@ def _once(
 
 
 def _asked(engine: Engine, queries: Vectors, k: int, n: int) -> Iterator[tuple[slice, Hits]]:
-    step = max(1, BLOCK // max(1, n))
+    step = max(1, PIECE // max(1, n))
     for begin in range(0, len(queries), step):
         part = slice(begin, min(begin + step, len(queries)))
         yield part, engine.search(queries[part], k)

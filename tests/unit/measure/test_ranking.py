@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nearsight.core.arrays import Hits, ranked, unit
 from nearsight.core.errors import DatasetError, InputError, MeasureError
 from nearsight.core.relevance import KeyLists
-from nearsight.measure.ranking import Gallery, _order, rank, rescore
+from nearsight.measure.ranking import BLOCK, PIECE, Gallery, _order, rank, rescore
 
 
 def vectors(n: int, d: int = 16, seed: int = 0) -> np.ndarray:
@@ -43,6 +43,29 @@ def test_the_packed_sort_is_score_then_key(scores: list[float], k: int | None) -
         assert width == len(scores)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    n=st.integers(2, 900),
+    k=st.integers(1, 60),
+    levels=st.sampled_from([2, 9, 1000]),
+    left_out=st.sampled_from([0.0, 0.1, 0.95]),
+    seed=st.integers(0, 2**16),
+)
+def test_a_cut_is_where_the_whole_order_would_be_cut(n: int, k: int, levels: int, left_out: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = (rng.integers(levels, size=(3, n)) / levels).astype(np.float32)
+    scores[rng.random((3, n)) < left_out] = -np.inf
+    scores[0, rng.permutation(n)[: n // 2]] = 2  # a tie that hides all others
+    found, whole = _order(scores, np.arange(n), k), _order(scores, np.arange(n), None)
+    tied = np.sum(whole.scores >= whole.scores[:, min(k, n) - 1, None], axis=1)
+    assert found.k == max(min(k, n), int(tied.max())) or k >= n
+    for row in range(3):
+        width = n if k >= n else int(tied[row])
+        assert found.keys[row, :width].tolist() == whole.keys[row, :width].tolist()
+        assert found.scores[row, :width].tolist() == whole.scores[row, :width].tolist()
+        assert (found.keys[row, width:] == -1).all()
+
+
 def test_a_tie_across_the_cut_is_kept_whole_and_others_padded() -> None:
     scores = np.array([[0.9, 0.5, 0.5, 0.5, 0.1], [0.9, 0.8, 0.7, 0.6, 0.5]], dtype=np.float32)
     hits = _order(scores, np.arange(5), 2)
@@ -67,6 +90,16 @@ def test_shuffled_galleries_and_small_blocks_rank_the_same() -> None:
     assert np.array_equal(straight.keys, shuffled.keys)
     assert np.array_equal(straight.scores, shuffled.scores)
     assert np.array_equal(straight.keys, whole(queries, Gallery.of(keys, rows), size=1).keys)
+
+
+def test_one_product_is_looked_at_in_pieces() -> None:
+    queries, gallery = vectors(2500, 4, seed=1), Gallery.of(np.arange(2000), vectors(2000, 4))
+    parts = list(rank(queries, gallery, k=3, size=BLOCK))
+    assert [part.start for part, _ in parts[1:]] == [part.stop for part, _ in parts[:-1]]
+    assert parts[-1][0].stop == 2500
+    assert max(part.stop - part.start for part, _ in parts) == PIECE // 2000
+    straight = whole(queries, gallery, k=3, size=1 << 16)
+    assert np.array_equal(whole(queries, gallery, k=3, size=BLOCK).keys, straight.keys)
 
 
 @pytest.mark.parametrize("size", [1, 700, 3000, 1 << 22])

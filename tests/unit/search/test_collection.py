@@ -248,7 +248,7 @@ def test_an_index_that_could_not_be_built_or_saved_is_not_searched(
 
     with monkeypatch.context() as broken:
         if at == "add":
-            broken.setattr("nearsight.search.candidates.Snapshot.vectors", stop)
+            broken.setattr("nearsight.search.engines._faiss_index.FaissIndex.add", stop)
         broken.setattr("nearsight.search.store.disk.fault", full)
         with pytest.raises((KeyboardInterrupt, WriteFailed)):
             collection.build_engine()
@@ -266,7 +266,7 @@ def test_an_index_that_a_writer_removes_while_it_is_opened_is_not_missed(
     def gone(path: Path) -> int:
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
-    monkeypatch.setattr("nearsight.search.candidates._file_sum", gone)
+    monkeypatch.setattr("nearsight.search.saved._file_sum", gone)
     with Collection.open(collection.folder, read_only=True) as reader:
         assert reader.search(vectors[7], 1)[0].item.key == 8
         assert "No such file" in reader.engine_state

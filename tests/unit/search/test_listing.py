@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,17 @@ def test_uploads_are_items_whose_pictures_lie_in_the_collection(shelf: Collectio
 )  # fmt: skip
 def test_names_of_files(name: str, wanted: str) -> None:
     assert plain_name(name, b"\xff\xd8\xff\xe0" + bytes(60)) == wanted
+
+
+def test_a_label_is_looked_up_not_looked_for(external: Callable) -> None:
+    """Of ten million items, a thousandth is found without reading all."""
+    collection, _ = external(50)
+    for where in (
+        Filter.of({"label": "a"}),
+        Filter.of({"label": {"in": ["a", "c"]}}),
+        Filter.of({"label": "a", "n": 4}),
+    ):
+        clause, values = where.sql()
+        with collection.store.reading() as catalogue:
+            plan = catalogue.all(f"EXPLAIN QUERY PLAN SELECT key FROM item WHERE {clause} ORDER BY key", *values)
+        assert "USING INDEX item_label" in plan[0][3] or "COVERING INDEX item_label" in plan[0][3], plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,22 +72,27 @@ def take_in(
             done += len(some)
             yield Step("import", done, total)
     yield Step("engine", 0, None)
-    collection.build_engine()
+    yield from collection.building()
     if "text" in collection.modalities:
         counts["captions"] = yield from collection.encode_captions()
     yield Done("import", counts, time.monotonic() - started)
     return counts
 
 
-def _proven(path: Path, collection: Collection) -> int:
-    """How many pictures a shard has, if this collection's encoder made it. Before anything is written."""
-    facts, rows = shard_facts(path)
+def require_same(collection: Collection, place: Path, facts: Mapping[str, Any]) -> None:
+    """Raises EncoderMismatch where the run or shard at `place`, whose facts are given, is of another encoder."""
     if facts.get("fingerprint") != collection.fingerprint:
         made_by = collection.store.manifest["encoder"]
         raise EncoderMismatch(
-            f"{path} was made by {facts.get('encoder', 'an unknown encoder')}, {collection.folder} by {made_by}",
+            f"{place} was made by {facts.get('encoder', 'an unknown encoder')}, {collection.folder} by {made_by}",
             hint="take it into a new collection",
         )
+
+
+def _proven(path: Path, collection: Collection) -> int:
+    """How many pictures a shard has, if this collection's encoder made it. Before anything is written."""
+    facts, rows = shard_facts(path)
+    require_same(collection, path, facts)
     return rows
 
 

@@ -40,7 +40,7 @@ class Engine(Protocol):
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
         """Add (n,) keys with (n, dim) float32 or float16 rows; a known key is replaced, and of a key that comes twice
-        the last row lives. An engine that learns does so by itself, once it has enough vectors.
+        the last row lives. An engine that learns and was not told to does so by itself, once it has enough vectors.
 
         An engine with ``derived = False`` may keep a reference to `vectors` (a memory map): they never change. Large
         arrays stay where they are; those below some thousands of rows may be joined by copying. Raises EngineError
@@ -74,6 +74,20 @@ class Engine(Protocol):
 
         Raises EngineError (code ``engine/file``) for anything else, and is then as it was.
         """
+        ...
+
+
+@runtime_checkable
+class Learns(Engine, Protocol):
+    """An engine that suits the vectors it holds by what it learned from some of them."""
+
+    def expect(self, n: int) -> int:
+        """Say that about n vectors are to be held. Returns how many of them it should learn from, drawn fairly, before
+        they are added; 0 where that changes nothing, or where what was learned suits n well enough."""
+        ...
+
+    def learn(self, vectors: Vectors) -> None:
+        """Learn from (m, dim) float32 rows, and hold none of them, on an engine that holds nothing."""
         ...
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,11 +23,12 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from nearsight.core.errors import InputError, Locked, PictureError, StoreError
+from nearsight.core.errors import EngineError, InputError, Locked, MissingExtra, PictureError, StoreError, UnknownName
 from nearsight.core.events import Done, Encoded, Event, Skipped, Step
 from nearsight.data.images import Limits, decode, read
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import TOWERS
+from nearsight.search.candidates import Searcher
 from nearsight.search.collection import Collection
 from nearsight.search.migration.recode import Recoding
 from nearsight.search.store import generations
@@ -163,7 +164,7 @@ class Migration:
                 yield event
         self.new.store.verified()
         yield Step("engine", 0, None)
-        self.new.build_engine()
+        yield from self.new.building()
         if "text" in self.new.modalities:
             yield from self.new.encode_captions()
         if self.old.calibration is not None and self.new.calibration is None:
@@ -225,7 +226,8 @@ def made_by(encoder: Encoder, manifest: dict[str, Any]) -> bool:
 
 
 def forget(folder: Path) -> str:
-    """Remove the generation that does not answer, for good; its encoder's address.
+    """Remove the generation that does not answer, for good, and what its engine keeps on a server, if that answers; its
+    encoder's address.
 
     Raises StoreError (code ``migrate/none``) where there is none, Locked, WriteFailed.
     """
@@ -237,10 +239,12 @@ def forget(folder: Path) -> str:
             raise StoreError(
                 f"{folder} has no second generation", code="migrate/none", hint="there is nothing to forget"
             )
-        encoder = str(generations.facts(place)["encoder"])
+        kept = generations.facts(place)
         lock = WriterLock(place)
         try:
+            with suppress(EngineError, MissingExtra, UnknownName):  # what cannot be reached stays where it is
+                Searcher(place, kept["engine"], kept["dim"], kept["fingerprint"], kept["id"]).forget(drop=True)
             generations.forget(answering.home)
         finally:
             lock.release()
-        return encoder
+        return str(kept["encoder"])

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from nearsight.core.artefact import MANIFEST, write_manifest
 from nearsight.core.errors import Damaged, EncoderMismatch, NearsightError, PictureError
-from nearsight.core.events import Done, Encoded, Event, Step
+from nearsight.core.events import Done, Encoded, Event, Step, outcome
 from nearsight.data.images import decode, picture_hash, read
 from nearsight.encode import Encoder
 from nearsight.encode.encoder import create
 from nearsight.search import captions
 from nearsight.search.calibration import scale as calibration
-from nearsight.search.candidates import Searcher
+from nearsight.search.looks import Looks
 from nearsight.search.store import generations
 from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.check import (
@@ -250,10 +250,9 @@ def _tidy(store: Store) -> Iterator[Finding]:
 
 
 def _mend_engine(store: Store) -> None:
-    meta = store.manifest
-    searcher = Searcher(store.folder, meta["engine"], meta["dim"], meta["fingerprint"], meta["id"])
+    looks = Looks(store)
     try:
-        searcher.verify()
+        looks.searcher.verify()
     except (NearsightError, OSError):
-        searcher.forget()
-    searcher.save(store.verified())
+        looks.searcher.forget()
+    outcome(looks.build())

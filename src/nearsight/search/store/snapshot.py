@@ -75,6 +75,10 @@ class Snapshot:
         return cls(generation, epoch, tuple(parts), alive, blocks)
 
     def __len__(self) -> int:
+        return self._living
+
+    @cached_property
+    def _living(self) -> int:
         return int(self.alive.sum())
 
     @cached_property
@@ -106,10 +110,12 @@ class Snapshot:
         if not known.size:
             return np.full(keys.shape, -1, dtype=np.int64)
         at = np.minimum(np.searchsorted(known, keys), known.size - 1)
-        return np.where((known[at] == keys) & (keys != NO_KEY), rows[at], -1)
+        return np.where(known[at] == keys, rows[at], -1)  # no item has NO_KEY
 
     def vectors(self, rows: NDArray[np.int64]) -> Vectors:
         """Copies of the vectors at `rows` (m,): (m, d) float32."""
+        if len(self.parts) == 1:
+            return np.asarray(self.parts[0].rows[rows], np.float32)
         dim = self.parts[0].rows.shape[1] if self.parts else 0
         out = np.empty((rows.size, dim), dtype=np.float32)
         which = np.searchsorted(self._starts, rows, side="right") - 1

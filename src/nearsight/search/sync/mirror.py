@@ -60,8 +60,8 @@ def sync(collection: Collection, root: Path, options: Options) -> Iterator[Event
     finally:
         difference.close()
     yield Step("engine", 0, None)
-    with clock("engine"):
-        collection.build_engine()
+    with contextlib.closing(collection.building()) as building:
+        yield from clock.each("engine", building)
     if "text" in collection.modalities:
         counts["captions"] = yield from collection.encode_captions()
     yield Done("sync", counts, time.monotonic() - started, clock.spent() if options.profile else {})
