@@ -108,10 +108,10 @@ def _named(names: Sequence[tuple[tuple[float, float], Curve, str]]) -> str:
     for ((at, height), one, colour), found in zip(ordered, levels, strict=True):
         place = found - over
         start = _WIDTH - _RIGHT + 14
-        weight = ' font-weight="700"' if one.strong else ""
+        weight = "; font-weight: 700" if one.strong else ""
         parts.append(
             f'<line x1="{at:.1f}" y1="{height:.1f}" x2="{start}" y2="{place:.1f}" stroke="{colour}" '
             f'stroke-width=".7" stroke-dasharray="2 2"/><text x="{start + 4}" y="{place + 4:.1f}" '
-            f'style="fill:{colour}"{weight}>{escape(one.name)}</text>'
+            f'style="fill: {colour}{weight}">{escape(one.name)}</text>'
         )
     return "".join(parts)

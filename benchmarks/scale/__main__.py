@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks import _sections
 
 SECTIONS = (
-    "indexing", "exact", "ann", "ten_million", "evaluation", "milvus_kills", "pgvector_kills", "ray", "billion",
+    "indexing", "int8", "exact", "ann", "ten_million", "evaluation", "milvus_kills", "pgvector_kills", "ray", "billion",
     "search_peers", "index_peers", "growth",
 )  # fmt: skip
 

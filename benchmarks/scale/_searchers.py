@@ -32,6 +32,8 @@ At = Callable[[int], Search]
 K = 10
 _FEW = 20
 """Queries asked before the clock runs."""
+_ENOUGH = 100, 10.0
+"""Queries and seconds after which no more are asked at this width."""
 _GRAPH = (10, 16, 32, 64, 128, 256, 512)
 _LISTS = (2, 4, 8, 16, 32, 64, 128)
 
@@ -259,7 +261,7 @@ def _ours(engine: str) -> Callable[[Vectors, Place], At]:
 
         def at(width: int) -> Search:
             collection.search_vectors(np.eye(1, vectors.shape[1], dtype=np.float32), K)
-            found: Any = collection._searcher._main
+            found: Any = collection._looks.searcher._main
             if width:  # as of faiss/HNSW32?ef=... or faiss/IVF,SQ8?nprobe=..., without building it again
                 option = "nprobe" if "IVF" in engine else "ef"
                 found._plan = replace(found._plan, **{option: width})
@@ -308,13 +310,15 @@ def measured(peer: Peer, folder: Path) -> dict[str, Any]:
             search = at(width)
             for query in queries[:_FEW]:
                 search(query)
-            times = []
+            times: list[float] = []
             for keys, query in zip(row, queries, strict=True):
                 start = time.perf_counter()
                 answer = search(query)
-                times.append(1000 * (time.perf_counter() - start))
+                times.append(time.perf_counter() - start)
                 keys[: len(answer)] = answer
-            points.append([width, *np.percentile(times, [50, 25, 75])])
+                if len(times) >= _ENOUGH[0] and sum(times) > _ENOUGH[1]:
+                    break
+            points.append([width, len(times), *1000 * np.percentile(times, [50, 25, 75])])
         np.save(folder / "found.npy", found)
         private = _private() - before
         disk = sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file()) / 1e6

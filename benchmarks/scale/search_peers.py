@@ -46,7 +46,10 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             absent.append(f"{name} ({reason})")
             print(f"left out: {absent[-1]}", flush=True)
             continue
-        recalls = [_recall(keys, vectors, queries) for keys in np.load(folder / f"{name}.npy")]
+        recalls = [
+            _recall(keys[:answered], vectors, queries[:answered])
+            for keys, (_, answered, *_) in zip(np.load(folder / f"{name}.npy"), seen["points"], strict=True)
+        ]
         curves.append(_rows(results, name, peer, seen, recalls, f"{n:,} x {DIM}"))
     note = "; ".join(absent) or "none is missing"
     results.add(Row("search_peers_absent", "peers of the search that did not run", len(absent), "peers", note=note))
@@ -60,7 +63,7 @@ def _seen(runs: Path, folder: Path, name: str, peer: Peer) -> dict[str, Any]:
     kept = folder / f"{name}.json"
     if not kept.exists():
         print(f"  {name}", flush=True)
-        interpreter = python(runs, name, peer.packages)
+        interpreter = python(runs, name.removesuffix("_flat"), peer.packages)
         seen = told(interpreter, "benchmarks.scale._searchers", name, str(folder))
         (folder / "found.npy").replace(folder / f"{name}.npy")
         kept.write_text(json.dumps(seen))
@@ -81,10 +84,10 @@ def _rows(
     results: Results, name: str, peer: Peer, seen: dict[str, Any], recalls: list[float], size: str
 ) -> _plots.Curve:
     """The row of a peer at its smallest width with enough recall, and those of its curve."""
-    ours = name.startswith("ours")
+    shown = name.replace("ours", "nearsight").replace("_", " ")
     enough = [i for i, recall in enumerate(recalls) if recall >= ENOUGH]
     chosen = enough[0] if enough else len(recalls) - 1
-    width, middle, low, high = seen["points"][chosen]
+    width, _, middle, low, high = seen["points"][chosen]
     versions = f"; {seen['versions']}" if seen["versions"] else ""
     at = f" at {peer.width}={width:g}" if peer.width else ""
     short = "" if enough else f", its widest: below {ENOUGH} everywhere"
@@ -92,11 +95,11 @@ def _rows(
         f"recall@10 {recalls[chosen]:.3f}{at}{short}; built in {seen['build']:.1f} s; {seen['private_mb']:.0f} MB of "
         f"its process's own memory, {seen['disk_mb']:.0f} MB of files{versions}"
     )
-    what = f"{name.replace('_', ' ')}: {peer.what}; one query of {size}, k={K}"
+    what = f"{shown}: {peer.what}; one query of {size}, k={K}"
     results.add(Row(f"search_peer_{name}", what, middle, "ms", "none", low, high, note))
-    milliseconds = [point[1] for point in seen["points"]]
+    milliseconds = [point[2] for point in seen["points"]]
     if peer.width:
         swept = f"{peer.width} " + ", ".join(f"{point[0]:g}" for point in seen["points"])
-        results.add(Row(f"search_recall_{name}", f"{name.replace('_', ' ')}: recall@10 by width", recalls, note=swept))
-        results.add(Row(f"search_ms_{name}", f"{name.replace('_', ' ')}: median by width", milliseconds, "ms"))
-    return _plots.Curve(name.replace("_", " "), recalls, milliseconds, ours)
+        results.add(Row(f"search_recall_{name}", f"{shown}: recall@10 by width", recalls, note=swept))
+        results.add(Row(f"search_ms_{name}", f"{shown}: median by width", milliseconds, "ms"))
+    return _plots.Curve(shown, recalls, milliseconds, name.startswith("ours"))

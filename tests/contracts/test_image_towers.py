@@ -28,13 +28,14 @@ SAMPLES: dict[str, list[str]] = {
     ],
     "compact": ["compact?size=64&seed=2", "compact?size=32&seed=3"],
     "clip": ["clip/$NEARSIGHT_TINY/clip?pretrained=false&seed=1"],
+    "int8": ["int8/bundled?pictures=10"],
     "faster_rcnn": ["faster_rcnn/resnet50_fpn?pretrained=false&boxes=4&threshold=0&size=32&seed=2"],
     "open_clip": ["open_clip/nearsight-tiny?pretrained=false&seed=1"],
     "small_cnn": ["small_cnn/report?size=32&dim=24&seed=1", "small_cnn/modern?size=40&dim=12&pool=3"],
     "timm": [f"timm/test_resnet?pretrained=false&seed=3&size=64{pool}" for pool in ("", "&pool=gem")],
     "torchvision": ["torchvision/resnet18?pretrained=false&padding=same&size=64&fit=squash"],
 }
-NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage"}
+NEEDS = {"bovw": "cv2", "bovw/surf": "mahotas", "hog": "skimage", "int8": "onnx"}
 NEEDS |= {"faster_rcnn": "torchvision", "small_cnn": "torch", "timm": "timm", "torchvision": "torchvision"}
 NEEDS |= {"compact": "torch", "clip": "transformers", "open_clip": "open_clip"}
 NETWORKS = ("clip", "compact", "faster_rcnn", "open_clip", "small_cnn", "timm", "torchvision")
@@ -192,14 +193,14 @@ def test_loading_and_encoding_need_no_torch(address: str, saved) -> None:
         "v = Encoder.load(Path(sys.argv[1]), expect=1).encode_images([Image.new('RGB', (50, 40), (9, 99, 200))])\n"
         "assert v.shape[0] == 1\n"
     )
-    if address.split("/")[0] in {*NETWORKS, "hog"}.difference(UNSAVED):
+    if address.split("/")[0] in {*NETWORKS, "hog", "int8"}.difference(UNSAVED):
         subprocess.run([sys.executable, "-c", code, str(saved(address))], check=True, timeout=60)
 
 
 def test_identity_is_plain_data(address: str) -> None:
     spec = encoder_of(address).spec
     assert json.loads(json.dumps(spec.identity)) == spec.identity
-    assert spec.modalities == (("image", "text") if "clip" in address or address == "bundled" else ("image",))
+    assert spec.modalities == (("image", "text") if "clip" in address or "bundled" in address else ("image",))
     assert len(spec.fingerprint) == 64
 
 
@@ -222,7 +223,7 @@ def test_a_missing_package_is_named_with_its_repair(address: str, monkeypatch: p
     assert "pip install 'nearsight[" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["bovw", "exported"])
+@pytest.mark.parametrize("name", ["bovw", "exported", "int8"])
 def test_unfitted_towers_say_so(name: str) -> None:
     if name == "bovw" and find_spec("cv2") is None:
         pytest.skip("needs cv2")

@@ -257,6 +257,7 @@ def _on_data(
     cache: bool,
 ) -> Iterator[Report]:
     from nearsight.encode import create
+    from nearsight.encode.quantize import stated
     from nearsight.study.fitting import fit_on
     from nearsight.study.run import run as study
 
@@ -265,6 +266,8 @@ def _on_data(
     for address in encoders:
         made = create(address)
         learned = fit_on(made, dataset, counted=lambda pictures: render.counted(pictures, "fit"))
+        if told := stated(made.spec.identity):
+            render.note(told)
         made.use("auto", expect=len(dataset.items))
         for benchmark in benchmarks:
             for engine in engines:

@@ -202,6 +202,7 @@ def make(
 ) -> Collection:
     """A new collection for a folder. An encoder that learns does so from a sample of it, and that is remembered."""
     from nearsight.encode import create
+    from nearsight.encode.quantize import stated
     from nearsight.search.collection import Collection
     from nearsight.search.store.takeover import LEARNED
     from nearsight.search.sync import sample
@@ -210,6 +211,8 @@ def make(
     learns = not made.tower.fitted
     if learns:
         made.fit(render.counted(sample(folder, _SAMPLE, side=made.tower.side), "fit"))
+        if told := stated(made.spec.identity):
+            render.note(told)
     kept = Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
     if learns:
         kept.remember(LEARNED, f"{render.brief(made.spec.address)} learned from these pictures (not from their labels)")

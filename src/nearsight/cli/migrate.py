@@ -99,6 +99,7 @@ def run(
     is told to, in one step. Labels, captions and judgements stay. Ctrl-C keeps what is done, and the same command goes
     on from there. Until the switch the old vectors answer, and they are kept until --forget-old.
     """
+    from nearsight.encode.quantize import stated
     from nearsight.search.migration import Migration, forget
 
     folder = places.find(collection)
@@ -112,9 +113,12 @@ def run(
         gone = forget(folder)
         render.note(f"{render.shown(folder)}: the vectors of {render.brief(gone)} are gone")
         return
-    with Migration(folder, _made(folder, encoder), workers=workers) as migration:
+    made = _made(folder, encoder)
+    with Migration(folder, made, workers=workers) as migration:
         old, new = (_name(one) for one in (migration.old, migration.new))
         render.note(f"{render.shown(folder)}: {old} answers; {new} beside it")
+        if made is not None and made.tower.fitted and (told := stated(made.spec.identity)):
+            render.note(told)
         if back and not migration.answered:
             raise StoreError(
                 f"{new} has never answered: there is no way back to it",

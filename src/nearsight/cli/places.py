@@ -104,7 +104,7 @@ def reopened(folder: Path, agree: Callable[[Collection], None], *, engine: str |
         agree(kept)
         if engine is not None:
             before = kept.engine
-            kept.change_engine(engine)  # the same one, too: from now on no budget chooses another
+            kept.change_engine(engine)
             if engine != before:
                 render.note(f"{before} gives way to {engine}")  # only now: with a password in it, it is refused
     except BaseException:

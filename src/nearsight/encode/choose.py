@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from nearsight.core.artefact import replace_file
 from nearsight.core.errors import EncoderError, NearsightError, WriteFailed
-from nearsight.encode.golden import Golden
+from nearsight.encode.golden import COSINE, Golden
 from nearsight.encode.runtimes import RUNTIMES, Runner, Runtime
 
 CANDIDATES: Mapping[str, Sequence[str]] = {
@@ -45,7 +45,7 @@ def open_network(name: str, network: Any, takes: str, fingerprint: str, golden: 
     if name != "auto":
         runner = require_runtime(name, takes).open(network)
         # fp32 was held to the golden set when the encoder was saved; fewer bits are held to it here.
-        if "precision" in name and (why := golden.failure(runner(golden.inputs))):
+        if ("precision" in name or golden.cosine < COSINE) and (why := golden.failure(runner(golden.inputs))):
             raise _refused(name, takes, f"not the golden vectors: {why}")
         return runner
     runtimes = {name: cast(Runtime, RUNTIMES.build(name)) for name in CANDIDATES[takes]}

@@ -15,43 +15,52 @@ from nearsight.core.arrays import unit
 from nearsight.core.errors import Damaged, InputError
 
 COSINE = 0.999
-"""The least cosine between a runtime's vector and fp32 torch's."""
+"""The least cosine between a runtime's vector and fp32 torch's, of a network that computes in 32 or 16 bits."""
+_COSINE = "cosine"
 _TIE = 1e-5
 _SCENES = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """inputs (n, ...) as the network takes them; vectors (n, dim) as fp32 torch gave them."""
+    """inputs (n, ...) as the network takes them; vectors (n, dim) as fp32 torch gave them; `cosine`: the least that a
+    runtime's may have to these, less than COSINE for a network in 8 bits."""
 
     inputs: NDArray[Any]
     vectors: NDArray[np.float32]
+    cosine: float = COSINE
 
     def to_bytes(self) -> bytes:
         """As safetensors."""
-        return save({"inputs": self.inputs, "vectors": self.vectors})
+        own = {} if self.cosine == COSINE else {_COSINE: np.array([self.cosine])}
+        return save({"inputs": self.inputs, "vectors": self.vectors, **own})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
         """Raises Damaged for anything but what `to_bytes` gave."""
         try:
             tensors = load(content)
-            return cls(tensors["inputs"], tensors["vectors"])
-        except (SafetensorError, KeyError, ValueError) as error:
+            return cls(tensors["inputs"], tensors["vectors"], float(tensors.get(_COSINE, [COSINE])[0]))
+        except (SafetensorError, KeyError, ValueError, IndexError) as error:
             raise Damaged(f"the golden set cannot be read: {error}") from error
 
+    def least(self, vectors: NDArray[np.floating]) -> float:
+        """The least cosine of a row to the golden one. Raises InputError for one without a direction."""
+        return float(np.einsum("nd,nd->n", unit(vectors), unit(self.vectors)).min())
+
     def failure(self, vectors: NDArray[np.floating]) -> str:
-        """Why `vectors` (n, dim) are not the golden ones; "" where every row agrees to cosine >= 0.999 and has the
-        same nearest neighbour among the rows (a tie within 1e-5 is no difference)."""
+        """Why `vectors` (n, dim) are not the golden ones; "" where every row agrees to `cosine` and, unless that is
+        less than COSINE, has the same nearest neighbour among the rows (a tie within 1e-5 is no difference)."""
         if vectors.shape != self.vectors.shape:
             return f"shape {vectors.shape} instead of {self.vectors.shape}"
         try:
             mine, true = unit(vectors), unit(self.vectors)
         except InputError as error:
             return error.message
-        least = float(np.einsum("nd,nd->n", mine, true).min())
-        if least < COSINE:
-            return f"cosine {least:.5f} < {COSINE}"
+        if not (least := self.least(vectors)) >= self.cosine:
+            return f"cosine {least:.5f} < {self.cosine:.5g}"
+        if self.cosine < COSINE:
+            return ""
         wanted, got = true @ true.T, mine @ mine.T
         np.fill_diagonal(wanted, -np.inf)
         np.fill_diagonal(got, -np.inf)

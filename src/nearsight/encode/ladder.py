@@ -15,6 +15,7 @@ from pathlib import Path
 from nearsight.core.artefact import read_artefact
 from nearsight.core.errors import NotACollection
 from nearsight.encode.encoder import FORMAT, TEXT, TOWERS, VERSION
+from nearsight.encode.quantize import stated
 
 SET = "MIT split, test->train"
 """What ``Rung.measured`` is the mean average precision on: pictures of the test part, searched among those of the
@@ -109,7 +110,8 @@ def rung_of(folder: Path) -> Rung:
     """An encoder folder. Raises NotACollection, FormatError, Damaged."""
     found = read_artefact(folder, FORMAT, VERSION)
     size = sum((folder / name).stat().st_size for name in found.files)
-    return Rung(str(folder), int(found.meta["dim"]), "an encoder folder", TEXT in found.files, size / 1e6)
+    told = stated(found.meta.get("identity", {})) or "an encoder folder"
+    return Rung(str(folder), int(found.meta["dim"]), told, TEXT in found.files, size / 1e6)
 
 
 def _downloaded(weights: str) -> bool:

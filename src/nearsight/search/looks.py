@@ -49,11 +49,13 @@ class Looks:
 
     def change(self, address: str, memory: int | None = None) -> None:
         """Search with another engine, and remember the budget that chose it. Raises as `Collection.change_engine`."""
-        if address == self.searcher.address:
-            self._store.describe(memory=memory)
+        known = self._store.manifest
+        if (address, memory) == (known["engine"], known.get("memory")):
             return
         fresh = self._searcher(address)
         self._store.describe(engine=address, memory=memory)
+        if address == self.searcher.address:
+            return
         with self._turns.alone():
             self.searcher.forget(drop=True)
             self.searcher = fresh

@@ -42,14 +42,16 @@ class Exported(NetworkTower):
         """Raises EncoderError (``encoder/graph``) for a graph that is refused, Damaged for files that are not ours."""
         wanted = [GRAPH, GOLDEN, FACTS] + [WEIGHTS] * (folder / WEIGHTS).exists()
         try:
-            files = {name: (folder / name).read_bytes() for name in wanted}
-            facts = json.loads(files[FACTS])
-            preprocess, dim = Preprocess.of(facts["preprocess"]), int(facts["dim"])
-            dict(facts["identity"])
-            made_of = facts.get("architecture")  # absent from folders written before networks could be trained
+            self._take({name: (folder / name).read_bytes() for name in wanted})
+            made_of = self._facts.get("architecture")  # absent from folders written before networks could be trained
             self.address = told(made_of["tower"], made_of["heads"]) if made_of else "exported"
         except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError) as error:
             raise Damaged(f"the encoder in {folder} cannot be read: {error}") from error
+
+    def _take(self, files: dict[str, bytes]) -> None:
+        facts = json.loads(files[FACTS])
+        preprocess, dim = Preprocess.of(facts["preprocess"]), int(facts["dim"])
+        dict(facts["identity"])
         require_plain(files[GRAPH])
         Golden.from_bytes(files[GOLDEN])
         self._files, self._facts, self.preprocess, self.dim = files, facts, preprocess, dim

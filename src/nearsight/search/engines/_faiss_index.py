@@ -288,7 +288,8 @@ class FaissIndex:
             bits = np.packbits(mask, bitorder="little")  # must outlive the search
             selector = faiss.IDSelectorBitmap(bits) if selects else None
         fetch = wanted if clean or selects else wanted + self._keys.dead
-        # a graph meets living and dead alike: to meet as many living ones it has to go further
+        # a graph meets the allowed and all others alike: to meet as many allowed ones it has to go further; lists have
+        # fewer of them each, so that the nearest lie in more lists
         width, widest = self._width(core, fetch, total / count)
         while True:
             parameters = self._parameters(core, selector, width) if widest or selector is not None else None
@@ -307,7 +308,7 @@ class FaissIndex:
     def _width(self, core: Any, fetch: int, share: float) -> tuple[int, int]:
         """How widely to search at first and at most: lists, or candidates of a graph; (0, 0) where all is scanned."""
         if isinstance(core, faiss.IndexIVF):
-            return min(core.nlist, self._plan.nprobe or round(core.nlist**0.5)), core.nlist
+            return min(core.nlist, round((self._plan.nprobe or core.nlist**0.5) * share**0.5)), core.nlist
         if isinstance(core, faiss.IndexHNSW):
             ef = max(self._plan.ef or 64, fetch)
             return min(int(ef * share), max(core.ntotal, 1)), 16 * ef
