@@ -162,7 +162,7 @@ def test_what_was_encoded_but_not_yet_committed_is_committed_on_the_way_out(
         else:
             with pytest.raises(KeyboardInterrupt):
                 list(run)
-        assert len(collection) == 6
+        assert len(collection) == 3 * (len(batches) - (how == "interrupted")) >= 6
     assert not harmful(tmp_path / "c")
 
 
@@ -173,7 +173,7 @@ def test_content_that_is_replaced_while_a_copy_of_it_is_looked_into_is_not_passe
     first = min(path for path in pictures.rglob("*") if path.is_file())
     shutil.copy(first, pictures / "zz.png")
     first.write_bytes(picture(999))
-    looked, look, encode = threading.Event(), Pipeline._look, Pipeline._encode
+    looked, look, encode = threading.Event(), Pipeline._look, Pipeline._vectors
 
     def looking(self: Pipeline, job: object, *rest: object) -> object:
         found = look(self, job, *rest)  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ def test_content_that_is_replaced_while_a_copy_of_it_is_looked_into_is_not_passe
         return encode(self, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Pipeline, "_look", looking)
-    monkeypatch.setattr(Pipeline, "_encode", encoding)
+    monkeypatch.setattr(Pipeline, "_vectors", encoding)
     monkeypatch.setattr("nearsight.search.sync.pipeline._COMMIT_SECONDS", -1.0)
     monkeypatch.setattr(synced.encoder.tower, "batch", 1)
     made = counts(synced, pictures)

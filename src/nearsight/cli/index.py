@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nearsight.search.collection import Collection
 
 _SAMPLE = 1000
+_MANY = 100_000
+"""Pictures for which a GPU's arithmetic is chosen: bf16 where it gives the golden vectors."""
 _NAMED = 3
 
 
@@ -213,6 +215,8 @@ def make(
         made.fit(render.counted(sample(folder, _SAMPLE, side=made.tower.side), "fit"))
         if told := stated(made.spec.identity):
             render.note(told)
+    if made.on_gpu:
+        made.use(expect=_MANY)
     kept = Collection.create(where, made, engine=engine or ENGINE, dtype=dtype.value if dtype else DTYPE)
     if learns:
         kept.remember(LEARNED, f"{render.brief(made.spec.address)} learned from these pictures (not from their labels)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,20 +22,15 @@ def ahead(
     most: int,
     name: str,
     weigh: Callable[[T], int] | None = None,
-    waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Generator[R, None, None]:
     """`work` of each thing, in order, called in `threads` threads called `name`.
 
     At most `most` are under way or done before the caller takes them, and where `weigh` says the bytes of each, no
-    more than MOST_BYTES and one. Around each wait for an answer is `waiting`. What `work` raises is raised here.
-    Closed early, what was begun is finished and the rest is not begun.
+    more than MOST_BYTES and one. What `work` raises is raised here. Closed early, what was begun is finished and the
+    rest is not begun.
     """
     flight: deque[tuple[Future[R], int]] = deque()
     flying = 0
-
-    def answer(future: Future[R]) -> R:
-        with waiting():
-            return future.result()
 
     with ExitStack() as stack:
         pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -44,9 +39,9 @@ def ahead(
             while flight and (len(flight) >= most or flying > MOST_BYTES):
                 future, weight = flight.popleft()
                 flying -= weight
-                yield answer(future)
+                yield future.result()
             weight = weigh(thing) if weigh else 0
             flight.append((pool.submit(work, thing), weight))
             flying += weight
         while flight:
-            yield answer(flight.popleft()[0])
+            yield flight.popleft()[0].result()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +107,20 @@ class TextTower(Protocol):
 class Runnable(Protocol):
     """A tower that a runtime runs."""
 
+    takes: ClassVar[str]
+    """What of it: ``module`` of torch, or ``onnx``."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether that is a GPU here."""
+        ...
+
     def choose_runtime(self, runtime: str, expect: int) -> None:
         """``auto`` or a runtime's address; `expect` pictures are coming."""
+        ...
+
+    def expect(self, pictures: int) -> None:
+        """So many are coming: what nobody has chosen or used yet is chosen for them."""
         ...
 
 
@@ -172,6 +184,22 @@ class Encoder:
         if isinstance(self.tower, Runnable):
             self.tower.choose_runtime(runtime, expect)
         return self
+
+    def expecting(self, pictures: int) -> Self:
+        """So many are coming: a runtime that nobody has chosen or used yet is chosen for them."""
+        if isinstance(self.tower, Runnable):
+            self.tower.expect(pictures)
+        return self
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes its vectors: then two batches at a time, one copied while the other is computed."""
+        return isinstance(self.tower, Runnable) and self.tower.on_gpu
+
+    @property
+    def faster_saved(self) -> bool:
+        """Whether what `save` writes encodes faster: the graph of what is still a module does on a processor."""
+        return isinstance(self.tower, Runnable) and self.tower.takes == "module" and not self.on_gpu
 
     def prepare(self, picture: Image.Image) -> NDArray[Any]:
         """The per-picture half of encoding; thread-safe."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 GRAPH, GOLDEN, FACTS, WEIGHTS = "model.onnx", "golden.safetensors", "network.json", "weights.safetensors"
 
+_GPU_BATCH = 128
+"""Pictures; as many as keep a large GPU busy."""
 _CHOOSES_WEIGHTS = ("pretrained", "weights", "seed", "keep_weights")
 
 
@@ -56,6 +58,10 @@ class NetworkTower(ABC):
     def side(self) -> int:
         return self.preprocess.resize
 
+    @property
+    def on_gpu(self) -> bool:
+        return False
+
     def choose_runtime(self, runtime: str, expect: int) -> None:
         """``auto`` or a runtime's address, and how many pictures are coming; takes effect at the next `forward`.
 
@@ -64,6 +70,11 @@ class NetworkTower(ABC):
         if runtime != "auto":
             require_runtime(runtime, self.takes)
         self._runtime, self._expect, self._runner = runtime, expect, None
+
+    def expect(self, pictures: int) -> None:
+        with self._lock:
+            if self._runtime == "auto" and self._runner is None:
+                self._expect = max(self._expect, pictures)
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         return self.preprocess(picture)
@@ -124,6 +135,8 @@ class TorchTower(NetworkTower):
         device = next((p.device for p in module.parameters()), "cpu")
         self._pixels = pixel_network(module, preprocess).to(device)
         self._reference: Golden | None = None
+        if self.on_gpu:
+            self.batch = _GPU_BATCH
         import torch
 
         with torch.inference_mode():
@@ -132,6 +145,12 @@ class TorchTower(NetworkTower):
         if answer.ndim != 2:
             raise EncoderError(f"{address} gives {tuple(answer.shape)} for one picture, not (1, dim)", code="encoder")
         self.dim = int(answer.shape[1])
+
+    @property
+    def on_gpu(self) -> bool:
+        import torch
+
+        return bool(torch.cuda.is_available())
 
     def identity(self) -> Mapping[str, Any]:
         return self._identity

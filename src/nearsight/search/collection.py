@@ -72,6 +72,7 @@ class Collection:
     ) -> Collection:
         """A new collection in `folder`, open for writing, with a copy of the encoder inside.
 
+        A network that is still a module, and runs on a processor, is read back from there: its graph is faster.
         With an EncoderSpec alone the vectors come from elsewhere: `add` and search by vector or key work, pictures
         do not. `dtype` is how vectors are stored: float32 (as encoded) or float16 (half the bytes).
         Raises StoreError (code ``store/exists``), Damaged, EncoderError (not fitted), UnknownName (no such engine),
@@ -89,7 +90,7 @@ class Collection:
             dtype=dtype,
             extra={"engine": engine, "encoder": spec.address, "modalities": list(spec.modalities)},
         )
-        return cls(store, encoder if isinstance(encoder, Encoder) else None)
+        return cls(store, encoder if isinstance(encoder, Encoder) and not encoder.faster_saved else None)
 
     @classmethod
     def open(cls, folder: Path, *, read_only: bool = False, encoder: Encoder | None = None) -> Collection:
@@ -156,7 +157,7 @@ class Collection:
         return self.encoder_for(1)
 
     def encoder_for(self, expect: int, runtime: str = "auto") -> Encoder:
-        """The encoder, loaded onto a runtime that suits the number of pictures to come, unless it is loaded already.
+        """The encoder, on a runtime that suits the number of pictures to come, unless it has encoded already.
 
         Raises EncoderError (code ``encoder/none``) where the vectors came from elsewhere, EncoderMismatch, Damaged.
         """
@@ -171,7 +172,7 @@ class Collection:
             if loaded.spec.fingerprint != self.fingerprint:
                 raise EncoderMismatch(f"the encoder in {self.folder} is not the one that made its vectors")
             self._encoder = loaded
-        return self._encoder
+        return self._encoder.expecting(expect)
 
     # filling
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import sleep
 
 import pytest
@@ -57,16 +55,3 @@ def test_closed_early_the_rest_is_not_begun_and_no_thread_stays() -> None:
     coming.close()
     assert len(begun) <= 2
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead-closed")]
-
-
-def test_waits_are_told() -> None:
-    waits = 0
-
-    @contextmanager
-    def waiting() -> Iterator[None]:
-        nonlocal waits
-        waits += 1
-        yield
-
-    list(ahead(range(5), str, threads=1, most=2, name="ahead", waiting=waiting))
-    assert waits == 5

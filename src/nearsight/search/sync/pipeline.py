@@ -1,4 +1,5 @@
-"""Read, hash, decode and prepare in worker threads; encode in batches; commit about once a second.
+"""Read, hash, decode and prepare in worker threads; encode batches in another, on a GPU in two; commit about once a
+second, while the next batches are encoded.
 
 A file whose hash is known is never decoded: it was moved (the key stays) or is a copy (the vector is copied).
 """
@@ -9,7 +10,9 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.ahead import ahead
-from nearsight.core.errors import InputError, PictureError
+from nearsight.core.arrays import Vectors
+from nearsight.core.errors import InputError, NearsightError, PictureError
 from nearsight.core.events import Encoded, Event, Skipped, Step
 from nearsight.data.images import Isolated, decode, picture_hash, read
 from nearsight.encode import Encoder
@@ -64,6 +68,8 @@ class Pipeline:
         self._pending: list[tuple[Record, NDArray[np.float32], int | None]] = []
         self._amends: dict[int, dict[str, Any]] = {}
         self._skips: list[tuple[Job, str, str, str]] = []
+        self._encoding: deque[tuple[list[_Look], Future[Vectors]]] = deque()
+        self._busy, self._idle, self._counting = 0, time.perf_counter(), threading.Lock()
         self._flushed = time.monotonic()
 
     def run(self, total: int) -> Iterator[Event]:
@@ -72,33 +78,47 @@ class Pipeline:
         try:
             yield from self._run(encoder, total)
         except (GeneratorExit, KeyboardInterrupt):
+            for batch, vectors in self._encoding:
+                with contextlib.suppress(NearsightError):  # the next run tells it
+                    self._keep(batch, vectors.result())
             self._flush()
             raise
 
     def _run(self, encoder: Encoder, total: int) -> Iterator[Event]:
-        size, done, batch = encoder.tower.batch, 0, []
+        size, done = encoder.tower.batch, 0
+        batch: list[_Look] = []
         jobs: Iterable[Job] = self.difference.jobs()
-        while jobs:
-            for look in self._looks(jobs, encoder):
-                done = min(done + 1, total)
-                if look.error is not None:
-                    yield from self._fail(look, look.error)
-                elif look.sha256 in self._failed:
-                    yield self._skip(look.job, self._failed[look.sha256])
-                elif look.prepared is not None:
-                    batch.append(look)
-                elif not self._recognise(look):
-                    self._waiting.setdefault(look.sha256, []).append(look.job)
-                if len(batch) >= size:
-                    yield from self._encode(batch, encoder)
+        at_once = 2 if encoder.on_gpu else 1
+        with ThreadPoolExecutor(at_once, thread_name_prefix="nearsight-encode") as pool:
+
+            def encode(looks: Sequence[_Look]) -> Future[Vectors]:
+                return pool.submit(self._vectors, encoder, looks)
+
+            while jobs:
+                for look in self._looks(jobs, encoder):
+                    done = min(done + 1, total)
+                    if look.error is not None:
+                        yield from self._fail(look, look.error)
+                    elif look.sha256 in self._failed:
+                        yield self._skip(look.job, self._failed[look.sha256])
+                    elif look.prepared is not None:
+                        batch.append(look)
+                    elif not self._recognise(look):
+                        self._waiting.setdefault(look.sha256, []).append(look.job)
+                    if len(batch) >= size:
+                        self._encoding.append((batch, encode(batch)))
+                        batch = []
+                    while self._encoding and (len(self._encoding) > at_once or self._encoding[0][1].done()):
+                        yield from self._take(encode)
+                    if time.monotonic() - self._flushed > _COMMIT_SECONDS or len(self._pending) >= _COMMIT_ROWS:
+                        yield from self._commit(done, total)
+                if batch:
+                    self._encoding.append((batch, encode(batch)))
                     batch = []
-                if time.monotonic() - self._flushed > _COMMIT_SECONDS or len(self._pending) >= _COMMIT_ROWS:
-                    yield from self._commit(done, total)
-            if batch:
-                yield from self._encode(batch, encoder)
-                batch = []
-            yield from self._commit(done, total)
-            jobs = self._stranded()
+                while self._encoding:
+                    yield from self._take(encode)
+                yield from self._commit(done, total)
+                jobs = self._stranded()
 
     def _stranded(self) -> list[Job]:
         """Jobs whose content was known when a worker looked, and was replaced before its vector could be copied."""
@@ -118,7 +138,6 @@ class Pipeline:
                 name="nearsight-decode",
                 most=2 * encoder.tower.batch + workers,
                 weigh=lambda job: job.stat[0],
-                waiting=lambda: self.clock("waiting"),
             )
 
     def _look(self, job: Job, encoder: Encoder, isolated: Isolated | None) -> _Look:
@@ -144,18 +163,34 @@ class Pipeline:
         except PictureError as error:
             return _Look(job, digest, error=error)
 
-    def _encode(self, batch: Sequence[_Look], encoder: Encoder) -> Iterator[Event]:
+    def _vectors(self, encoder: Encoder, batch: Sequence[_Look]) -> Vectors:
+        """In a thread that encodes: (n, dim)."""
+        with self._counting:
+            if not self._busy:
+                self.clock.since("waiting", self._idle)
+            self._busy += 1
         try:
             with self.clock("encode"):
-                vectors = encoder.encode_prepared([look.prepared for look in batch if look.prepared is not None])
+                return encoder.encode_prepared([look.prepared for look in batch if look.prepared is not None])
+        finally:
+            with self._counting:
+                self._busy -= 1
+                self._idle = time.perf_counter()
+
+    def _take(self, encode: Callable[[Sequence[_Look]], Future[Vectors]]) -> Iterator[Event]:
+        """The vectors of the batch that was begun first, to be committed."""
+        batch, vectors = self._encoding.popleft()
+        try:
+            self._keep(batch, vectors.result())
         except InputError:  # one vector without a direction must not take the batch with it
-            if len(batch) == 1:
-                error = PictureError("the encoder gives no vector for it", code="picture/no-vector")
-                yield from self._fail(batch[0], error)
-            else:
-                for look in batch:
-                    yield from self._encode([look], encoder)
-            return
+            for look in batch:
+                try:
+                    self._keep([look], encode([look]).result())
+                except InputError:
+                    error = PictureError("the encoder gives no vector for it", code="picture/no-vector")
+                    yield from self._fail(look, error)
+
+    def _keep(self, batch: Sequence[_Look], vectors: Vectors) -> None:
         for look, vector in zip(batch, vectors, strict=True):
             self._put(look.job, look.sha256, vector)
             for copy in self._waiting.pop(look.sha256, []):

@@ -1,7 +1,7 @@
 """Where the time of a sync goes, part by part.
 
 Parts of worker threads (read, decode, prepare) add up over threads, so the whole may be more than the time that passed.
-``waiting`` is how long the thread that encodes had nothing to encode: the larger it is, the more reading and decoding
+``waiting`` is how long nothing was encoded because nothing was ready: the larger it is, the more reading and decoding
 are what takes the time; where it is small, the network is.
 """
 
@@ -33,7 +33,7 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._add(part, begun)
+            self.since(part, begun)
 
     def each(self, part: str, things: Iterable[T]) -> Iterator[T]:
         """`things`, the time that each takes to come counted for `part`."""
@@ -50,7 +50,8 @@ class Stopwatch:
         with self._adding:
             return {part: seconds for part, seconds in self._seconds.items() if seconds}
 
-    def _add(self, part: str, begun: float) -> None:
+    def since(self, part: str, begun: float) -> None:
+        """What passed since `begun` (``time.perf_counter``) counts for `part`."""
         passed = time.perf_counter() - begun
         with self._adding:
             self._seconds[part] += passed
