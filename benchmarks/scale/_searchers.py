@@ -165,8 +165,12 @@ def _lancedb(kind: str, told: Callable[[Any, int], Any]) -> Callable[[Vectors, P
 
 def chromadb(vectors: Vectors, place: Place) -> At:
     from chromadb import PersistentClient, Settings
+    from chromadb.api.shared_system_client import SharedSystemClient
 
-    client = PersistentClient(str(place.folder), Settings(anonymized_telemetry=False))
+    def opened() -> Any:
+        return PersistentClient(str(place.folder), Settings(anonymized_telemetry=False))
+
+    client = opened()
     kept = client.create_collection("vectors", configuration={"hnsw": {"space": "ip"}}, embedding_function=None)
     most = client.get_max_batch_size()
     for start in range(0, len(vectors), most):
@@ -175,7 +179,9 @@ def chromadb(vectors: Vectors, place: Place) -> At:
 
     def at(width: int) -> Search:
         kept.modify(configuration={"hnsw": {"ef_search": width}})
-        return lambda query: [int(key) for key in kept.query(query_embeddings=query[None], n_results=K)["ids"][0]]
+        SharedSystemClient.clear_system_cache()  # an index that is open goes on with the width it was opened with
+        again = opened().get_collection("vectors", embedding_function=None)
+        return lambda query: [int(key) for key in again.query(query_embeddings=query[None], n_results=K)["ids"][0]]
 
     return at
 
@@ -281,7 +287,7 @@ PEERS = {
     "milvus_lite_flat": Peer(_milvus_lite("FLAT", ""), ("pymilvus", "milvus-lite"), "FLAT"),
     "pgvector_flat": Peer(_pgvector(False), ("pgserver", "psycopg[binary]", "pgvector"), "no index"),
     "faiss_hnsw": Peer(faiss_hnsw, ("faiss-cpu",), "HNSW32", "efSearch", _GRAPH),
-    "ours_hnsw": Peer(_ours("faiss/HNSW32"), (), "a collection, faiss/HNSW32", "ef", _GRAPH),
+    "ours_hnsw": Peer(_ours("faiss/HNSW32"), (), "a collection, faiss/HNSW32 (ef is k + 16 at least)", "ef", _GRAPH),
     "faiss_ivf": Peer(faiss_ivf, ("faiss-cpu",), "IVF,Flat of 4 sqrt(n) lists", "nprobe", _LISTS),
     "ours_ivf": Peer(_ours("faiss/IVF,SQ8"), (), "a collection, faiss/IVF,SQ8", "nprobe", _LISTS),
     "usearch": Peer(usearch, ("usearch",), "float16", "expansion_search", _GRAPH),

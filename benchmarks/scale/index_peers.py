@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import _indexing
@@ -30,12 +31,12 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             _indexing.copied(files[::part], place / "pictures")
             plain.save(place / "encoder")
             network = Network.of(plain, place / "network.onnx")
-            rates = _rates(place, network, 1 if quick else 4)
-        _rows(results, rates, short, told, len(files[::part]))
+            for rates in _rates(place, network, 1 if quick else 4 // part):
+                _rows(results, rates, short, told, len(files[::part]))
 
 
-def _rates(place: Path, network: Network, repeats: int) -> dict[str, list[float]]:
-    """Pictures a second, ours as ``ours``, each repeat one after the other; a first round on few pictures warms up."""
+def _rates(place: Path, network: Network, repeats: int) -> Iterator[dict[str, list[float]]]:
+    """Pictures a second after each repeat, ours as ``ours``, one after the other; a round on few pictures warms up."""
     pictures = sorted((place / "pictures").rglob("*.jpg"))
     encoder = Encoder.load(place / "encoder", expect=len(pictures))
     rates: dict[str, list[float]] = {name: [] for name in ("ours", *WAYS)}
@@ -50,7 +51,7 @@ def _rates(place: Path, network: Network, repeats: int) -> dict[str, list[float]
             start = time.perf_counter()
             way(pictures, network, place / f"{name}-{repeat}")
             rates[name].append(len(pictures) / (time.perf_counter() - start))
-    return rates
+        yield rates
 
 
 def _rows(results: Results, rates: dict[str, list[float]], short: str, told: str, count: int) -> None:

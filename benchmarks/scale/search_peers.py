@@ -38,6 +38,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     vectors, queries = rows[:n].astype(np.float32), rows[n:].astype(np.float32)
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "queries.npy", queries)
+    tenth = _tenth(vectors, queries)
     curves, absent = [], []
     for name, peer in PEERS.items():
         try:
@@ -47,7 +48,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
             print(f"left out: {absent[-1]}", flush=True)
             continue
         recalls = [
-            _recall(keys[:answered], vectors, queries[:answered])
+            _recall(keys[:answered], tenth, vectors, queries)
             for keys, (_, answered, *_) in zip(np.load(folder / f"{name}.npy"), seen["points"], strict=True)
         ]
         curves.append(_rows(results, name, peer, seen, recalls, f"{n:,} x {DIM}"))
@@ -71,12 +72,22 @@ def _seen(runs: Path, folder: Path, name: str, peer: Peer) -> dict[str, Any]:
     return answer
 
 
-def _recall(keys: NDArray[np.int64], vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> float:
+def _tenth(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(q,) the K-th best score of each query."""
+    parts = np.array_split(queries, max(1, len(queries) // 50))
+    return np.concatenate([np.partition(part @ vectors.T, -K, axis=1)[:, -K] for part in parts])
+
+
+def _recall(
+    keys: NDArray[np.int64],
+    tenth: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+) -> float:
+    """Of the first queries, as many as `keys` (n, K) has rows."""
     right = 0
-    for query, found in zip(queries, keys, strict=True):
-        scores = vectors @ query
-        tenth = np.partition(scores, -K)[-K]
-        right += np.count_nonzero(scores[np.unique(found[found >= 0])] >= tenth - _TIE)
+    for query, found, least in zip(queries, keys, tenth, strict=False):
+        right += np.count_nonzero(vectors[np.unique(found[found >= 0])] @ query >= least - _TIE)
     return right / keys.size
 
 

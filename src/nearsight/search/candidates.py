@@ -35,7 +35,9 @@ _LONG = 20_000
 _PAUSE = 30.0
 """Seconds after which an engine that was away is asked again."""
 _FEW = 4096
-"""Rows that are sooner looked at here than a database is asked about them."""
+"""Rows that are sooner looked at than a database is asked about them."""
+_NARROW = 10_000
+"""Rows that are sooner looked at than an index is searched for them: it would meet few of them, and miss some."""
 _UNFIT = (NotACollection, Damaged, FormatError, EngineError, OSError)  # OSError: a writer may just replace it
 
 
@@ -283,10 +285,10 @@ class Searcher:
     def _candidates(self, queries: Vectors, fetch: int, among: Keys | None) -> Keys:
         """(q, m) keys, each once a query; all of `among` where it is small, or where a database finds too few of it."""
         everything = None
-        if among is not None and isinstance(self._main, Elsewhere):
+        if among is not None:
             distinct = np.unique(among)
             everything = np.broadcast_to(distinct, (len(queries), len(distinct)))
-            if len(distinct) <= _FEW:
+            if len(distinct) <= (_FEW if self.elsewhere else _NARROW):
                 return everything
         try:
             found = [

@@ -152,7 +152,9 @@ def living_runs(snapshot: Snapshot, covered: Covered) -> Iterator[tuple[Keys, ND
 def _dead_keys(snapshot: Snapshot, covered: Covered) -> Keys:
     """Keys that a saved index holds although the row it saw is dead (deleted, or replaced by a later row)."""
     inside = _inside(snapshot, covered)
-    return np.setdiff1d(snapshot.keys[inside & ~snapshot.alive], snapshot.keys[inside & snapshot.alive])
+    dead = snapshot.keys[inside & ~snapshot.alive]
+    rows = snapshot.rows_of(dead)
+    return dead[(rows < 0) | ~inside[rows]]
 
 
 def _inside(snapshot: Snapshot, covered: Covered) -> NDArray[np.bool_]:

@@ -270,3 +270,20 @@ def test_an_index_that_a_writer_removes_while_it_is_opened_is_not_missed(
     with Collection.open(collection.folder, read_only=True) as reader:
         assert reader.search(vectors[7], 1)[0].item.key == 8
         assert "No such file" in reader.engine_state
+
+
+def test_a_narrow_filter_misses_nothing_and_a_wide_one_little(external: Callable) -> None:
+    """An index that reads one list of 64 meets few of those that are allowed."""
+    collection, vectors = external(24_000, engine="faiss/IVF64,Flat?nprobe=1")
+    collection.build_engine()
+    queries = unit(np.random.default_rng(1).normal(size=(20, 16)))
+    recalls = []
+    for most in (9_000, 12_000, 24_000):
+        hits = collection.search_vectors(queries, 10, where=Filter.of({"n": {"lt": most}}))
+        truth = [brute(vectors, query, np.arange(1, most + 1), 10) for query in queries]
+        recalls.append(np.mean([np.isin(found, true).mean() for found, true in zip(hits.keys, truth, strict=True)]))
+    assert recalls[0] == 1
+    assert recalls[2] < 0.5
+    engine = collection._looks.searcher._main
+    core = engine._index
+    assert [engine._width(core, 10, share)[0] for share in (1, 2, 16, 1e6)] == [1, 1, 4, 64]

@@ -1,4 +1,4 @@
-"""One query over float16 rows: the scan at the speed of memory finds what the slow way finds."""
+"""A few queries over float16 rows: the scan at the speed of memory finds what the slow way finds."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def test_rows_are_not_widened(engine: _blocks.Blocks, monkeypatch: pytest.Monkey
         raise AssertionError("rows were copied as float32")
 
     monkeypatch.setattr(_kernels, "widened", widened)
-    engine.search(drawn(1).astype(np.float32), 5)
+    engine.search(drawn(_blocks._SCANNED).astype(np.float32), 5)
     with pytest.raises(AssertionError):
-        engine.search(drawn(9).astype(np.float32), 5)
+        engine.search(drawn(_blocks._SCANNED + 1).astype(np.float32), 5)

@@ -4,7 +4,7 @@
 strings make an index that learns from the first vectors and is worth saving::
 
     faiss/HNSW32?ef=64              a graph; ef: how many candidates a search keeps (default 64)
-    faiss/IVF256,Flat?nprobe=16     lists; nprobe: how many are read (default: the root of their number)
+    faiss/IVF256,Flat?nprobe=16     lists; nprobe: how many are read (default: 1.5 times the root of their number)
     faiss/IVF,SQ8                   as many lists as suit the number of vectors: 4 sqrt(n)
     faiss/PQ16, faiss/IVF256,PQ16, faiss/OPQ16_64,IVF256,PQ16, faiss/SQ8, ...
 """
