@@ -78,7 +78,7 @@ def test_a_plot_names_everyone_within_its_frame(tmp_path: Path) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["rclip", "clip_retrieval", "deep_image_search"])
 def test_ways_of_others_store_what_the_network_says(tmp_path: Path, name: str) -> None:
-    import torch
+    torch = pytest.importorskip("torch")
     from benchmarks.scale._ways import WAYS, Network
 
     torch.manual_seed(0)

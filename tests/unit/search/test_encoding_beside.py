@@ -115,6 +115,7 @@ def test_a_network_is_chosen_for_the_pictures_to_come(tmp_path: Path, pictures: 
 def test_a_module_is_read_back_as_a_graph_unless_a_gpu_runs_it(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("torch")
     encoder = create("small_cnn/report?size=32&dim=24&seed=1")
     with Collection.create(tmp_path / "c", encoder) as collection:
         list(collection.sync(pictures))
