@@ -21,7 +21,7 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     if root is None or weights is None:
         return
     files = sorted(root.rglob("*.jpg"))
-    files = files[:: len(files) // (64 if quick else 1_024)]
+    files = files[:: -(-len(files) // (64 if quick else 1_024))]
     for short, told, plain, part in (
         ("mobilenet", "MobileNetV2 at 224", mobilenet(weights), 1),
         ("resnet50", "ResNet50 at 224", create("torchvision/resnet50?pretrained=false"), 2),
