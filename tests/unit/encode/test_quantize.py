@@ -243,3 +243,30 @@ def test_without_onnx_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtra) as caught:
         create("int8/bundled").fit(pictures(8))
     assert "nearsight[int8]" in caught.value.hint
+
+
+def test_what_it_costs_is_told_on_pictures_that_it_did_not_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nearsight.encode.images import int8
+
+    seen: dict[str, np.ndarray] = {}
+
+    def learning(graph: bytes, batches: list[np.ndarray]) -> bytes:
+        seen["learned"] = np.concatenate(batches)
+        return quantized(graph, batches)
+
+    def comparing(graph: bytes, made: bytes, batches: list[np.ndarray]) -> dict[str, float]:
+        seen["compared"] = np.concatenate(batches)
+        return compared(graph, made, batches)
+
+    monkeypatch.setattr(int8, "quantized", learning)
+    monkeypatch.setattr(int8, "compared", comparing)
+    create("int8/bundled").fit(pictures(12))
+    assert (len(seen["learned"]), len(seen["compared"])) == (6, 6)
+    assert not any((one == other).all() for one in seen["learned"] for other in seen["compared"])
+
+
+def test_nobody_is_its_own_neighbour() -> None:
+    from nearsight.encode.quantize import _nearest
+
+    found = _nearest(np.eye(5, dtype=np.float32), 4)
+    assert all(sorted(row) == [i for i in range(5) if i != own] for own, row in enumerate(found.tolist()))

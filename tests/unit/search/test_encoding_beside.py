@@ -87,6 +87,26 @@ def test_committing_goes_on_while_the_next_batch_is_encoded(
     assert sum(beside) >= 2
 
 
+def test_what_is_being_encoded_when_it_is_stopped_is_kept(tmp_path: Path, pictures: Path) -> None:
+    watched = Watched(seconds=0.05)
+    with Collection.create(tmp_path / "c", watched.encoder) as collection:
+        work = collection.sync(pictures, workers=1)
+        stops = pipeline.Pipeline._take
+
+        def stop(self: pipeline.Pipeline, encode: object) -> object:
+            raise KeyboardInterrupt
+
+        pipeline.Pipeline._take = stop  # type: ignore[assignment, method-assign]
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                list(work)
+        finally:
+            pipeline.Pipeline._take = stops  # type: ignore[method-assign]
+        assert len(collection) == 2 * watched.batches > 0
+        list(collection.sync(pictures))
+        assert (len(collection), watched.batches) == (12, 6), "nothing is encoded twice"
+
+
 def test_a_fast_reader_makes_nothing_wait(tmp_path: Path, pictures: Path) -> None:
     with Collection.create(tmp_path / "c", Watched(seconds=0.1).encoder) as collection:
         done = list(collection.sync(pictures, profile=True))[-1]
@@ -127,14 +147,12 @@ def test_a_module_is_read_back_as_a_graph_unless_a_gpu_runs_it(
 
 
 @pytest.mark.torch
-def test_on_a_gpu_each_thread_has_its_own_lane_and_pixels_come_from_pinned_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_on_a_gpu_each_thread_has_its_own_lane(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     from nearsight.encode.runtimes import torch as runtime
 
     used: list[Any] = []
-    pinned: list[int] = []
+    callers: list[int] = []
 
     class Stream:
         def __init__(self, device: str) -> None:
@@ -156,7 +174,7 @@ def test_on_a_gpu_each_thread_has_its_own_lane_and_pixels_come_from_pinned_memor
     def calls() -> None:
         for _ in range(2):
             with lane():
-                pinned.append(threading.get_ident())
+                callers.append(threading.get_ident())
 
     threads = [threading.Thread(target=calls) for _ in range(2)]
     for thread in threads:
@@ -165,7 +183,7 @@ def test_on_a_gpu_each_thread_has_its_own_lane_and_pixels_come_from_pinned_memor
         thread.join()
     assert len(used) == 4
     assert len({id(stream) for stream in used}) == 2, "one for each thread, and again the same"
-    assert [stream.thread for stream in used] == pinned
+    assert [stream.thread for stream in used] == callers
     assert {stream.device for stream in used} == {"cuda:0"}
 
 
