@@ -61,7 +61,9 @@ def main(encoder: Encoder, to: Path = IMAGES) -> None:
         keep(page, to, "dark")
 
         page = opened(chromium, url + "?open=12", **DESKTOP)
-        area = page.locator(".frame:not(.loading)").bounding_box() or {}
+        page.wait_for_selector(".frame:not(.loading)")
+        rest(page)
+        area = page.locator(".frame").bounding_box() or {}
         for at, (x, y) in enumerate(((0.1, 0.6), (0.72, 0.97))):
             page.mouse.move(area["x"] + area["width"] * x, area["y"] + area["height"] * y, steps=3)
             page.mouse.down() if at == 0 else page.mouse.up()
@@ -140,12 +142,21 @@ def opened(chromium: Browser, url: str, *, ready: str = ".tile img.here", **opti
     return page
 
 
-def keep(page: Page, to: Path, name: str) -> None:
-    """As WebP, when every picture in sight is there and nothing moves any more."""
-    page.wait_for_function(
-        """() => [...document.images].every((one) => one.complete || one.getBoundingClientRect().top > innerHeight)
-            && !document.getAnimations().some((one) => one.playState === "running")"""
+def rest(page: Page) -> None:
+    """Wait until every picture in sight is there and nothing moves any more."""
+    page.evaluate(
+        """async () => {
+            const waits = (one) => !one.complete && one.getBoundingClientRect().top <= innerHeight;
+            const moves = (one) => one.playState === "running";
+            while ([...document.images].some(waits) || document.getAnimations().some(moves))
+                await new Promise(requestAnimationFrame);
+        }"""
     )
+
+
+def keep(page: Page, to: Path, name: str) -> None:
+    """As WebP."""
+    rest(page)
     to.mkdir(parents=True, exist_ok=True)
     file = to / f"page-{name}.webp"
     with Image.open(io.BytesIO(page.screenshot())) as shot:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 
 def tiles(page: Page) -> Locator:
@@ -41,8 +41,8 @@ def say(page: Page, words: str) -> None:
 
 
 def state(page: Page) -> dict[str, list[str]]:
-    """What the address says."""
-    return parse_qs(urlsplit(page.url).query, keep_blank_values=True)
+    """What the address says: in the page itself, for news of it travel slower."""
+    return parse_qs(urlsplit(page.evaluate("location.href")).query, keep_blank_values=True)
 
 
 def searching(page: Page) -> Any:
@@ -53,6 +53,17 @@ def searching(page: Page) -> Any:
 def asked(answer: Any) -> dict[str, Any]:
     """The JSON that a search without pictures was asked with."""
     return answer.request.post_data_json
+
+
+def at_rest(frame: Locator) -> FloatRect:
+    """Where it lies on the screen once nothing moves any more: what opens rises into its place."""
+    frame.evaluate(
+        """(node) => Promise.allSettled(
+            node.closest("dialog").getAnimations({ subtree: true }).map((one) => one.finished))"""
+    )
+    area = frame.bounding_box()
+    assert area
+    return area
 
 
 def hand_over(page: Page, selector: str, event: str, file: Path) -> None:

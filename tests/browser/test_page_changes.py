@@ -146,11 +146,11 @@ def test_duplicates_are_groups_of_which_one_is_kept(browse: Browse) -> None:
 def test_duplicates_show_their_progress(browse: Browse) -> None:
     page = browse("?in=few")
     settled(page)
-    answers = [{"state": "working", "done": 40, "total": 100, "groups": [], "groups_total": 0}]
-    answers.append({"state": "ready", "done": 100, "total": 100, "groups": [], "groups_total": 0})
-    page.route("**/duplicates?*", lambda route: route.fulfill(json=answers.pop(0)))
+    answer = {"state": "working", "done": 40, "total": 100, "groups": [], "groups_total": 0}
+    page.route("**/duplicates?*", lambda route: route.fulfill(json=answer))
     page.get_by_role("button", name="Near-duplicates").click()
     expect(page.get_by_text("40 of 100")).to_be_visible()
+    answer |= {"state": "ready", "done": 100}
     expect(page.get_by_role("heading", name="No near-duplicates")).to_be_visible()
 
 

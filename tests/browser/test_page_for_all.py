@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 import nearsight
 from browser.acts import asked, keys, searching, settled, state, tiles
@@ -177,12 +177,14 @@ def test_who_wants_no_motion_sees_none(browse: Browse) -> None:
 def test_what_is_shown_while_one_waits(browse: Browse) -> None:
     page = browse()
     settled(page)
-    page.route("**/search", lambda route: (page.wait_for_timeout(600), route.continue_()))
+    held: list[Route] = []
+    page.route("**/search", lambda route: held.append(route))
     page.get_by_role("searchbox", name="Words").fill("green")
     with searching(page):
         page.keyboard.press("Enter")
         expect(page.locator(".tile.bone").first).to_be_visible()
         expect(page.locator("#results")).to_have_attribute("aria-busy", "true")
+        held.pop().continue_()
     expect(page.locator(".tile.bone")).to_have_count(0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from browser.acts import keys, say, searching, settled, tiles
 from browser.conftest import FEW, SCENES, SCRIPT, TOKEN, Site, Watched, collected
@@ -30,20 +30,16 @@ def test_a_busy_server_is_asked_again_when_it_said(browse: Browse, watched: Watc
     page = browse()
     settled(page)
     busy = {"type": "about:blank", "title": "Busy", "status": 503, "code": "server/busy", "detail": "busy", "hint": ""}
-    left = [1]
-
-    def answer(route: Route) -> None:
-        if left:
-            left.pop()
-            return route.fulfill(
-                status=503, headers={"Retry-After": "1"}, json=busy, content_type="application/problem+json"
-            )
-        return route.continue_()
-
-    page.route("**/search", answer)
+    page.route(
+        "**/search",
+        lambda route: route.fulfill(
+            status=503, headers={"Retry-After": "1"}, json=busy, content_type="application/problem+json"
+        ),
+    )
     with searching(page):
         say(page, "green")
         expect(page.get_by_text("The server is busy. Trying again in 1 s")).to_be_visible()
+        page.unroute("**/search")
     settled(page)
     expect(page.get_by_text("The server is busy")).to_have_count(0)
 

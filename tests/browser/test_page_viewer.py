@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.acts import asked, keys, names, searching, settled, state, tiles
+from browser.acts import asked, at_rest, keys, names, searching, settled, state, tiles
 from browser.conftest import SCENES, Watched
 from nearsight.core.items import Item
 
@@ -24,7 +25,7 @@ def test_a_picture_opens_with_what_is_known_of_it(browse: Browse, scenes: list[I
     item = scenes[19]
     for text in (item.path.name, "96 × 96", "@20", str(item.fields["season"]), item.captions[0], "1.00"):
         expect(dialog.get_by_text(text, exact=True).first).to_be_visible()
-    page.wait_for_function("document.querySelector('.frame img').naturalWidth === 96")
+    expect(page.locator(".frame img")).to_have_js_property("naturalWidth", 96)
     assert state(page)["open"] == ["20"]
     link = dialog.get_by_role("link", name="Open the file").get_attribute("href")
     assert link
@@ -62,9 +63,7 @@ def test_arrows_go_from_picture_to_picture_beyond_the_page(browse: Browse) -> No
 
 def test_a_box_that_is_dragged_is_searched_by_in_its_pixels(browse: Browse) -> None:
     page = browse("?open=20")
-    frame = page.locator(".frame:not(.loading)")
-    area = frame.bounding_box()
-    assert area
+    area = at_rest(page.locator(".frame:not(.loading)"))
     page.mouse.move(area["x"] + area["width"] / 4, area["y"] + area["height"] / 2)
     page.mouse.down()
     page.mouse.move(area["x"] + area["width"] * 0.7, area["y"] + area["height"] * 0.9, steps=4)
@@ -82,9 +81,7 @@ def test_a_box_that_is_dragged_is_searched_by_in_its_pixels(browse: Browse) -> N
 
 def test_a_box_is_moved_by_its_handles(browse: Browse) -> None:
     page = browse("?open=20")
-    frame = page.locator(".frame:not(.loading)")
-    area = frame.bounding_box()
-    assert area
+    area = at_rest(page.locator(".frame:not(.loading)"))
     page.get_by_role("button", name="Draw a region").click()
     for (x, y), (dx, dy) in (((0.75, 0.75), (0.25, 0.25)), ((0.5, 0.5), (-0.25, -0.25))):  # a corner, then all of it
         page.mouse.move(area["x"] + area["width"] * x, area["y"] + area["height"] * y)
@@ -155,6 +152,7 @@ def test_a_label_is_edited(browse: Browse) -> None:
     expect(page.locator(".tile[data-key='3'] .name")).to_have_text("lighthouse")
     page.keyboard.press("Escape")
     expect(page.get_by_role("checkbox", name="lighthouse")).to_be_visible()
+    expect(page).to_have_url(re.compile("in=few$"))  # the way back is gone in its own time
     page.reload()
     page.get_by_role("checkbox", name="lighthouse").check()
     expect(page.locator(".count")).to_have_text("1 picture")
@@ -188,7 +186,8 @@ def test_two_are_compared_side_by_side(browse: Browse) -> None:
     dialog = page.get_by_role("dialog", name="Compare two pictures")
     expect(dialog.locator("figure")).to_have_count(2)
     expect(dialog.locator(".near")).to_contain_text(f"{answer.value.json()['hits'][0]['score']:.2f}")
-    page.wait_for_function("[...document.querySelectorAll('.two img')].every((image) => image.naturalWidth === 96)")
+    for image in dialog.locator(".two img").all():
+        expect(image).to_have_js_property("naturalWidth", 96)
     assert state(page)["compare"] == [f"{one},{two}"]
     page.go_back()
     expect(dialog).to_be_hidden()

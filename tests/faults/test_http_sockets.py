@@ -50,7 +50,7 @@ class Process:
         assert self.url, self.process.stderr.read() if self.process.stderr else ""
         self.port = int(self.url.rstrip("/").rpartition(":")[2])
         for _ in range(400):
-            if httpx.get(self.url + "ready").status_code == 200:
+            if httpx.get(self.url + "ready", timeout=30).status_code == 200:
                 return
             time.sleep(0.05)
         raise AssertionError("it never gets ready")
@@ -124,9 +124,10 @@ def test_slow_clients_are_let_go_and_harm_nobody(start) -> None:
     half = [server.connect() for _ in range(100)]
     for connection in half:
         connection.sendall(b"GET /items HTTP/1.1\r\nHost: loc")
-    bodies = [server.connect() for _ in range(100)]
-    for connection in bodies:
-        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    bodies = []
+    for _ in range(100):  # each says at once what it is: a head may take a second, and this machine may stand still
+        bodies.append(server.connect())
+        bodies[-1].sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
     with httpx.Client() as client:
         for _ in range(20):
             assert server.search(client).status_code == 200
@@ -143,7 +144,7 @@ def test_slow_clients_are_let_go_and_harm_nobody(start) -> None:
 
 
 def test_an_idle_connection_is_closed_and_a_used_one_is_not(start) -> None:
-    server = start(idle_seconds=1.0, head_seconds=1.0)
+    server = start(idle_seconds=2.0, head_seconds=2.0)
     with server.connect() as connection:
         request = HEAD + b"Content-Length: %d\r\n\r\n" % len(SEARCH) + SEARCH
         for _ in range(8):
@@ -152,10 +153,10 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(start) -> None:
                 assert answer.readline().startswith(b"HTTP/1.1 200 ")
                 lengths = [line for line in iter(answer.readline, b"\r\n") if line.startswith(b"content-length: ")]
                 assert answer.read(int(lengths[0].split()[1])).endswith(b"}")
-            time.sleep(0.3)
+            time.sleep(0.35)
         begun = time.monotonic()
         assert read_all(connection) == b""
-        assert 0.3 < time.monotonic() - begun < 5
+        assert 0.3 < time.monotonic() - begun < 10
 
 
 def test_the_second_half_of_an_answer_does_not_wait_for_a_receipt_of_the_first(start) -> None:
@@ -165,7 +166,7 @@ def test_the_second_half_of_an_answer_does_not_wait_for_a_receipt_of_the_first(s
             begun = time.monotonic()
             assert client.get(server.url + "health").status_code == 200
             times.append(time.monotonic() - begun)
-    assert sorted(times)[15] < 0.02, "40 ms are how long a client's system keeps its receipt back"
+    assert sorted(times)[15] < 0.035, "40 ms are how long a client's system keeps its receipt back"
 
 
 def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
@@ -183,9 +184,7 @@ def test_who_does_not_read_its_answer_is_let_go(start, tmp_path: Path) -> None:
             connection.sendall(f"GET /items/{key}/picture HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for connection in connections:  # before the server has taken them up there is nothing that it could close
             assert connection.recv(1)
-        for _ in range(
-            500
-        ):  # not until a time by the clock: a machine that stands still would make it too late at once
+        for _ in range(500):  # not by the clock: a machine that stands still would make it too late at once
             still = _open_sockets(server)
             if not still:
                 break
@@ -321,7 +320,9 @@ def test_sigterm_under_load(start) -> None:
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(1.0)
+    deadline = time.monotonic() + 60
+    while statuses.count(200) <= 20 and time.monotonic() < deadline:
+        time.sleep(0.05)
     status, seconds, errors = server.end()
     stop.set()
     for thread in threads:
@@ -343,7 +344,7 @@ def test_what_runs_at_sigterm_is_finished(start, tmp_path: Path) -> None:
     with server.connect() as later:
         work.start()
         deadline = time.monotonic() + 20
-        while 'nearsight_at_work{desk="others"} 2' not in httpx.get(server.url + "metrics").text:
+        while 'nearsight_at_work{desk="others"} 2' not in httpx.get(server.url + "metrics", timeout=30).text:
             assert time.monotonic() < deadline
             if answers:
                 break

@@ -48,9 +48,9 @@ def test_channel_order_and_modes() -> None:
 
 
 def test_a_strip_costs_nothing() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert PLAIN(Image.new("RGB", (1, 60_000))).shape == (32, 32, 3)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_facts_come_back() -> None:

@@ -44,7 +44,7 @@ def test_the_first_are_taken() -> None:
 
 
 def test_long_texts_take_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for letter in ("a", "\ufe0f", JOINER, MAN + JOINER, "狗", "a ", TONE):
         assert len(tokens(letter * 100_000, 128)) <= 128
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
