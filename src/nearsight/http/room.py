@@ -20,6 +20,7 @@ from nearsight.core.items import Item
 from nearsight.data.images import Isolated, read
 from nearsight.http.copies import Copies
 from nearsight.http.settings import Settings
+from nearsight.http.upkeep import Upkeep
 from nearsight.search.collection import Collection
 from nearsight.search.examples import Eyes
 from nearsight.search.listing import facets, hashes
@@ -53,6 +54,10 @@ class Reading:
         if len(self.reader):
             self.reader.find(np.eye(1, self.reader.dim, dtype=np.float32)[0], 1)
 
+    def changed_engine(self) -> bool:
+        """Whether somebody has let another engine search since."""
+        return bool(generations.facts(self.reader.store.folder)["engine"] != self.reader.engine)
+
     def close(self) -> None:
         """Let go of everything."""
         self.copies.close()
@@ -74,6 +79,7 @@ class Room:
         self.thumbnails = Thumbnails(folder, keep=self.writable)
         self.state = "not loaded yet"
         self._writer: Collection | None = None
+        self._upkeep = Upkeep()
         self._writing = threading.Lock()
         self._written = 0.0
         self._following = threading.Lock()
@@ -110,12 +116,12 @@ class Room:
             self.state = error.code
 
     def follow(self) -> None:
-        """Read from the generation that answers now, if that is another one; who still searches in the one before may
-        end."""
+        """Read from the generation that answers now, with the engine that searches it now, if either is another one;
+        who still searches in the one before may end."""
         with self._following:
             while self._past and time.monotonic() - self._past[0][0] > _LINGER:
                 self._past.pop(0)[1].close()
-            if generations.current(self.folder) == self.now.reader.store.folder:
+            if generations.current(self.folder) == self.now.reader.store.folder and not self.now.changed_engine():
                 return
             fresh = Reading(self.folder, self.settings, self._decoder)
             try:
@@ -124,7 +130,7 @@ class Room:
                 fresh.close()
                 raise
             self._past.append((time.monotonic(), self.now))
-            self.now = fresh
+            self.now, self._told = fresh, None
 
     def stats(self) -> dict[str, Any]:
         """What `GET /collections` tells of it.
@@ -191,19 +197,20 @@ class Room:
                 self._written = time.monotonic()
 
     def rest(self) -> None:
-        """Let another process write, where nothing was changed for a while; `follow`. Called about once a second."""
+        """Where nothing was changed for a while, bring the index up to date, if much has come, and then let another
+        process write; `follow`. Called about once a second."""
         with suppress(NearsightError):  # what is open goes on answering
             self.follow()
         if self._writer is not None and self._writing.acquire(blocking=False):
             try:
-                if time.monotonic() - self._written > _KEEP_WRITER:
+                if time.monotonic() - self._written > _KEEP_WRITER and not self._upkeep.begin(self._writer):
                     self._let_go()
             finally:
                 self._writing.release()
 
     def _let_go(self) -> None:
         writer, self._writer = self._writer, None
-        if writer is not None:
+        if self._upkeep.end() and writer is not None:
             writer.close()
 
     def close(self) -> None:

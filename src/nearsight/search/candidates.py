@@ -202,6 +202,15 @@ class Searcher:
         self._built = engine, snapshot, covered
         return True
 
+    def unindexed(self, snapshot: Snapshot) -> int:
+        """How many living items the saved index lacks; 0 for an engine without one, or one that stands elsewhere."""
+        if not self._main.derived or self.elsewhere:
+            return 0
+        covered: Covered = {}
+        with contextlib.suppress(*_UNFIT):
+            covered = self._saved.covered(snapshot)
+        return beyond(snapshot, covered)
+
     def take_over(self) -> None:
         """Search with what `build` or `renew` has made. Called by one thread alone."""
         if self._built is not None:

@@ -31,7 +31,7 @@ from nearsight.search.engines import ENGINES
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import admitted, by_key, fields, hashes
+from nearsight.search.listing import admitted, by_key, fields, hashes, labels, roots, twins
 from nearsight.search.looks import Looks
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
@@ -150,6 +150,11 @@ class Collection:
     def engine_choice(self) -> Choice | None:
         """The engine that suits the memory allowed (`choose_engine`) and the vectors there are; None unless told."""
         return self._looks.choice
+
+    @property
+    def unindexed(self) -> int:
+        """Items that came after the engine's index was built: searches look at each of them. 0 where it needs none."""
+        return self._looks.unindexed
 
     @property
     def encoder(self) -> Encoder:
@@ -357,14 +362,11 @@ class Collection:
 
     def labels(self) -> dict[str | None, int]:
         """Label -> how many items have it, sorted; None for those without."""
-        with self.store.reading() as catalogue:
-            return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
+        return labels(self.store)
 
     def twins(self, content: bytes = b"", *, sha256: bytes = b"") -> list[int]:
         """Keys of the items whose pictures are these bytes exactly (or have that hash), whatever they are called."""
-        digest = sha256 or picture_hash(content)
-        with self.store.reading() as catalogue:
-            return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", digest)]
+        return twins(self.store, sha256 or picture_hash(content))
 
     def vectors(self, keys: Keys) -> Vectors:
         """Stored vectors of items (n,) -> (n, dim) float32. Raises InputError (code ``item/unknown``), Damaged."""
@@ -392,9 +394,7 @@ class Collection:
 
     def roots(self) -> list[Path]:
         """The folders that were synced into this collection."""
-        with self.store.reading() as catalogue:
-            paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
-        return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
+        return roots(self.store)
 
     def stats(self) -> dict[str, Any]:
         """Counts and sizes, for people and programs."""

@@ -145,6 +145,25 @@ def _item(folder: Path, row: tuple[Any, ...]) -> Item:
     return Item(key, whole, label, None, tuple(json.loads(captions)), json.loads(fields))
 
 
+def labels(store: Store) -> dict[str | None, int]:
+    """Label -> how many items have it, sorted; None for those without."""
+    with store.reading() as catalogue:
+        return dict(catalogue.all("SELECT label, count(*) FROM item GROUP BY label ORDER BY label"))
+
+
+def twins(store: Store, sha256: bytes) -> list[int]:
+    """Keys of the items whose pictures have that hash, rising."""
+    with store.reading() as catalogue:
+        return [key for (key,) in catalogue.all("SELECT key FROM item WHERE sha256=? ORDER BY key", sha256)]
+
+
+def roots(store: Store) -> list[Path]:
+    """The folders that were synced into this collection."""
+    with store.reading() as catalogue:
+        paths = [Path(os.fsdecode(row[0])) for row in catalogue.all("SELECT path FROM root ORDER BY id")]
+    return [path for path in paths if path.is_absolute()]  # the others lie in the collection itself
+
+
 def fields(store: Store) -> list[str]:
     """What can be filtered by in this collection."""
     with store.reading() as catalogue:

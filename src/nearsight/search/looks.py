@@ -72,6 +72,15 @@ class Looks:
             return None
         return choose(len(self._store.snapshot()), shape.dim, shape.dtype.itemsize, memory)
 
+    @property
+    def unindexed(self) -> int:
+        """How many living items a search looks at beside what the engine has saved, or would, with the engine that the
+        budget asks for; 0 for an engine that stands elsewhere."""
+        choice, snapshot = self.choice, self._store.snapshot()
+        if choice is not None and choice.engine != self.searcher.address:
+            return len(snapshot)
+        return self.searcher.unindexed(snapshot)
+
     def build(self) -> Generator[Step, None, bool]:
         """Bring the engine's saved index up to date, its progress as events; True where there was something to do.
 

@@ -39,7 +39,7 @@ function draw(jobs) {
       const bar = el("progress", { max: String(job.total || 1), "aria-label": "Indexing" });
       if (job.total) bar.value = job.done;
       const parts = [
-        job.total ? `Indexing ${count(job.done)} of ${many(job.total, "picture")}` : `Indexing: ${many(job.done, "picture")} so far`,
+        job.stage === "engine" ? `Building the search index${job.total ? `: ${count(job.done)} of ${count(job.total)}` : ""}` : job.total ? `Indexing ${count(job.done)} of ${many(job.total, "picture")}` : `Indexing: ${many(job.done, "picture")} so far`,
         job.rate ? `${count(Math.round(job.rate))} a second` : null,
         job.left_s ? left(job.left_s) : null,
         job.skipped ? `${count(job.skipped)} skipped` : null,

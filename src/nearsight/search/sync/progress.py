@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Progress:
         return (self.total - self.done) / self.rate if self.rate and self.total is not None else None
 
 
-def noted(folder: Path, events: Iterator[Event]) -> Iterator[Event]:
+def noted(folder: Path, events: Iterator[Event]) -> Generator[Event, None, None]:
     """The events of a sync, and beside them the file."""
     skipped, stage, begun, written = 0, "", 0.0, 0.0
     try:
