@@ -86,11 +86,13 @@ def test_it_is_chosen_anew_as_the_collection_grows(external: Callable, monkeypat
     assert collection.engine_choice is None
     collection.choose_engine(1250 * (16 + 330))
     collection.build_engine()
-    assert collection.engine == "faiss/Flat"
+    assert (collection.engine, collection.unindexed) == ("faiss/Flat", 0)
     more = unit(np.random.default_rng(6).normal(size=(600, 16)))
     collection.add(more[:250], [Record(f"a{i}".encode()) for i in range(250)])
+    assert collection.unindexed == 1050, "the engine that it has needs no index, the one that suits now does"
     assert collection.build_engine()
     assert (collection.engine, collection.engine_state) == ("faiss/HNSW32,SQ8", "ready")
+    assert collection.unindexed == 0
     collection.close()
     with Collection.open(collection.folder) as again:
         again.add(more[250:], [Record(f"b{i}".encode()) for i in range(350)])
