@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import random
 import signal
+import socket
 import tempfile
+import time
 import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -96,6 +99,26 @@ class Postgres(_Processes):
         self._folder.cleanup()
 
 
+def _listening(port: int) -> socket.socket | None:
+    """A socket that listens there on this machine, as a server would; None where somebody else does."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(("127.0.0.1", port))
+        found.listen()
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
+def _free(port: int) -> bool:
+    found = _listening(port)
+    if found is not None:
+        found.close()
+    return found is not None
+
+
 class Milvus(_Processes):
     """Listens on a port of this machine alone."""
 
@@ -105,18 +128,42 @@ class Milvus(_Processes):
         self._folder = tempfile.TemporaryDirectory(prefix="nearsight-milvus-")
         self._server: Any = MilvusServer(wait_for_started=False)
         self._server.set_base_dir(self._folder.name)
+        self._server.config.try_bind_port = _listening  # theirs takes a port whose connections just ended for taken
+        ports = random.SystemRandom().sample(range(20_000, 30_000), 100)
+        self._server.listen_port = port = next(port for port in ports if _free(port))  # the same after every start
+        self.where = f"http://127.0.0.1:{port}"
         self.start()
-        self.where = f"http://127.0.0.1:{self._server.listen_port}"
 
     def _pid(self) -> int:
         return int(self._server.server_proc.pid)
 
     def start(self) -> None:
+        if self._server.running and self._server.server_proc.poll() is not None:
+            self._server.server_proc = None  # it went down by itself
         if not self._server.running:
             with warnings.catch_warnings(action="ignore"):  # of sockets that it leaves open
                 self._server.start()
                 self._server.wait_started()
                 gc.collect()
+            self._wait_for_answers()
+
+    def _wait_for_answers(self) -> None:
+        """It calls itself healthy before anybody can ask it something."""
+        import grpc
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
+
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                client = MilvusClient(self.where, timeout=5)
+                client.list_collections(timeout=5)
+                client.close()
+                return
+            except (MilvusException, grpc.RpcError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def kill(self) -> None:
         self._send(signal.SIGKILL)
