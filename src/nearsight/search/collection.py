@@ -31,7 +31,7 @@ from nearsight.search.engines import ENGINES
 from nearsight.search.examples import Eyes
 from nearsight.search.export import export
 from nearsight.search.finding import Found, find
-from nearsight.search.listing import admitted, by_key, fields, hashes, labels, roots, twins
+from nearsight.search.listing import Admitted, by_key, fields, hashes, labels, roots, twins
 from nearsight.search.looks import Looks
 from nearsight.search.query import Filter, Query, Source
 from nearsight.search.stats import stats
@@ -53,11 +53,11 @@ class Collection:
     """
 
     def __init__(self, store: Store, encoder: Encoder | None = None) -> None:
-        self.store = store
-        self.folder = store.home
+        self.store, self.folder = store, store.home
         self._encoder = encoder
         self._looks = Looks(store)
         self._together = Together(self._search, at_once=os.cpu_count() or 1)
+        self._admitted = Admitted(store)
         self._captions = Captions(self)
         self._calibration = Kept(store.folder, self.fingerprint)
 
@@ -342,7 +342,7 @@ class Collection:
 
     def admitted(self, where: Filter) -> tuple[Keys, int]:
         """As `keys`, with the generation in which they meet the filter."""
-        return admitted(self.store, where)
+        return self._admitted(where)
 
     def fields(self) -> list[str]:
         """What can be filtered by in this collection."""

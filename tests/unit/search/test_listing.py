@@ -13,6 +13,7 @@ from nearsight.encode.encoder import EncoderSpec
 from nearsight.search.collection import Collection
 from nearsight.search.filters import Filter
 from nearsight.search.listing import Facet, at_once, by_key, facets, hashes, page
+from nearsight.search.store.catalogue import Catalogue
 from nearsight.search.store.store import Record
 from nearsight.search.uploads import Upload, forget, keep, plain_name
 
@@ -112,3 +113,45 @@ def test_a_label_is_looked_up_not_looked_for(external: Callable) -> None:
         with collection.store.reading() as catalogue:
             plan = catalogue.all(f"EXPLAIN QUERY PLAN SELECT key FROM item WHERE {clause} ORDER BY key", *values)
         assert "USING INDEX item_label" in plan[0][3] or "COVERING INDEX item_label" in plan[0][3], plan
+
+
+def test_what_a_filter_admits_is_remembered_until_something_is_committed(
+    shelf: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, ask = list[str](), Catalogue.all
+
+    def listening(self: Catalogue, sql: str, *values: object) -> list[tuple[object, ...]]:
+        asked.extend([sql] * sql.startswith("SELECT key FROM item"))
+        return ask(self, sql, *values)
+
+    monkeypatch.setattr(Catalogue, "all", listening)
+    late, early = Filter.of({"n": {"gte": 9}}), Filter.of({"n": {"lt": 2}})
+    for _ in range(3):
+        assert shelf.keys(late).tolist() == [10, 11, 12]
+        assert shelf.keys(early).tolist() == [1, 2]
+    assert len(asked) == 2
+    with pytest.raises(ValueError, match="read-only"):
+        shelf.keys(late)[0] = 5
+    with Collection.open(shelf.folder, read_only=True) as reader:
+        assert reader.keys(late).tolist() == [10, 11, 12]
+        shelf.annotate(3, fields={"n": 20})
+        shelf.delete([12])
+        assert shelf.keys(late).tolist() == reader.keys(late).tolist() == [3, 10, 11]
+        assert reader.admitted(late)[1] == shelf.store.snapshot().generation
+    for _ in range(2):
+        with pytest.raises(QueryError, match="'m'"):
+            shelf.keys(Filter.of({"m": 1}))
+
+
+def test_few_of_them_are_remembered_and_one_is_not_taken_for_another(
+    shelf: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nearsight.search.listing._REMEMBERED", 5)
+    for least in (9, 8, 9, 10, 1):
+        assert len(shelf.keys(Filter.of({"n": {"gte": least}}))) == 12 - least
+    assert [len(keys) for keys in shelf._admitted._known.values()] == [11], "one is kept, however long"
+    for least in (9, 10, 9, 11):
+        shelf.keys(Filter.of({"n": {"gte": least}}))
+    assert [len(keys) for keys in shelf._admitted._known.values()] == [3, 1], "who was asked for last stays"
+    assert shelf.keys(Filter.of({"flag": True})).tolist() == [1, 3, 5, 7, 9, 11]
+    assert shelf.keys(Filter.of({"n": 1})).tolist() == [2]
