@@ -69,22 +69,32 @@ def write_artefact(
         write_manifest(temporary / MANIFEST, format, version, meta, listed)
         temporary.chmod(0o755)  # what tempfile makes is for its maker alone
         sync_folder(temporary)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-            os.replace(folder, old / _WAS)
-            try:
-                os.replace(temporary, folder)
-            except OSError:
-                os.replace(old / _WAS, folder)
-                old.rmdir()
-                raise
-            shutil.rmtree(old, ignore_errors=True)  # the new one stands: what stays of the old is litter
-        else:
-            os.replace(temporary, folder)
+        while not _placed(temporary, folder):
+            pass
         sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise WriteFailed(f"could not write {folder}: {error}") from error
+
+
+def _placed(temporary: Path, folder: Path) -> bool:
+    """Let `temporary` take the place of `folder`; False where a reader has just fetched the old one back, who could not
+    know that somebody is still at it."""
+    if not folder.exists():
+        os.replace(temporary, folder)
+        return True
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
+    os.replace(folder, old / _WAS)
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        if not (old / _WAS).exists():
+            return False
+        os.replace(old / _WAS, folder)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)  # the new one stands: what stays of the old is litter
+    return True
 
 
 def read_artefact(folder: Path, format: str, newest: int) -> Artefact:
@@ -92,18 +102,37 @@ def read_artefact(folder: Path, format: str, newest: int) -> Artefact:
 
     Raises NotACollection (no manifest), FormatError (another format, a newer version), Damaged (which file).
     """
+    found, files = _listed(folder, format, newest)
+    for name, facts in files.items():
+        path = folder / name
+        if path.stat().st_size != facts.get("bytes") or sha256_of(path) != facts.get("sha256"):
+            raise Damaged(f"{path} is not the file that was written")
+    return found
+
+
+def read_contents(folder: Path, format: str, newest: int) -> tuple[Artefact, dict[str, bytes]]:
+    """As `read_artefact`, with what is in the files: of one artefact, even where another process just replaces it, so
+    that files which are read afterwards could be of the next one. Raises OSError, too, for one that is going."""
+    found, files = _listed(folder, format, newest)
+    contents = {name: (folder / name).read_bytes() for name in files}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != files[name].get("sha256"):
+            raise Damaged(f"{folder / name} is not the file that was written")
+    return found, contents
+
+
+def _listed(folder: Path, format: str, newest: int) -> tuple[Artefact, Mapping[str, Any]]:
+    """What the manifest says of the files that are there."""
     if not folder.exists():
         _fetch_back(folder)
     manifest = read_manifest(folder / MANIFEST, format, newest)
-    for name, facts in manifest["files"].items():
-        path = folder / name
+    for name in manifest["files"]:
         if Path(name).name != name:
             raise Damaged(f"{folder / MANIFEST} names a file outside its folder: {name!r}")
-        if not path.is_file():
-            raise Damaged(f"{path} is missing")
-        if path.stat().st_size != facts.get("bytes") or sha256_of(path) != facts.get("sha256"):
-            raise Damaged(f"{path} is not the file that was written")
-    return Artefact(folder, manifest["version"], manifest["meta"], tuple(manifest["files"]))
+        if not (folder / name).is_file():
+            raise Damaged(f"{folder / name} is missing")
+    found = Artefact(folder, manifest["version"], manifest["meta"], tuple(manifest["files"]))
+    return found, manifest["files"]
 
 
 def _fetch_back(folder: Path) -> None:

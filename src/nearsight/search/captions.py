@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearsight.core.arrays import NO_KEY, Keys
-from nearsight.core.artefact import read_artefact, write_artefact
+from nearsight.core.artefact import read_artefact, read_contents, write_artefact
 from nearsight.core.errors import Damaged, EncoderError, FormatError, NotACollection, QueryError, WriteFailed
 from nearsight.core.events import Event, Skipped, Step
 from nearsight.core.items import CaptionMatch
@@ -252,10 +252,11 @@ def _read(folder: Path, fingerprint: str, *, like: NDArray[np.floating]) -> _Tab
     """The table that is kept, of vectors `like` these; nothing where there is none that can be trusted and used."""
     for _ in range(_LOOKS):
         try:
-            if read_artefact(folder, FORMAT, VERSION).meta.get("fingerprint") != fingerprint:
+            found, contents = read_contents(folder, FORMAT, VERSION)
+            if found.meta.get("fingerprint") != fingerprint:
                 break
-            told = json.loads((folder / _TEXTS).read_bytes())
-            vectors = np.load(folder / _VECTORS, allow_pickle=False)
+            told = json.loads(contents[_TEXTS])
+            vectors = np.load(io.BytesIO(contents[_VECTORS]), allow_pickle=False)
             table = _Table(vectors, {text: row for row, text in enumerate(told["texts"])}, dict(told["refused"]))
         except NotACollection:
             break

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nearsight.core import artefact
-from nearsight.core.artefact import MANIFEST, read_artefact, write_artefact
+from nearsight.core.artefact import MANIFEST, read_artefact, read_contents, write_artefact
 from nearsight.core.errors import Damaged, FormatError, NotACollection, StoreError, WriteFailed
 
 FILES: dict[str, bytes | Path] = {"a.bin": bytes(range(200)), "b.txt": b"words"}
@@ -33,6 +33,45 @@ def test_round_trip(folder: Path, tmp_path: Path) -> None:
     assert set(found.files) == {"a.bin", "b.txt", "c"}
     assert (folder / "c").read_bytes() == b"from a file"
     assert {p.name for p in tmp_path.iterdir()} == {"thing", "copied"}, "nothing is left beside"
+
+
+def test_contents_are_of_one_artefact(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, contents = read_contents(folder, "thing", 1)
+    assert (found.meta, contents) == ({"n": 1}, FILES)
+    read = Path.read_bytes
+    others = [b"other", b"words of another one"]
+
+    def replaced(path: Path) -> bytes:
+        """Somebody replaces it when the first of its files was read."""
+        content = read(path)
+        if path.name == "a.bin" and others:
+            write_artefact(folder, "thing", 1, {"n": 2}, dict(zip(FILES, others, strict=True)))
+            others.clear()
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", replaced)
+    with pytest.raises(Damaged, match=r"b\.txt"):
+        read_contents(folder, "thing", 1)
+    assert read_contents(folder, "thing", 1)[0].meta == {"n": 2}
+
+
+def test_a_reader_who_fetches_the_old_one_back_does_not_stop_who_replaces_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, seen = os.replace, list[object]()
+
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        if source == folder and len(seen) < 2:  # it lies beside, and nothing stands in its place
+            monkeypatch.setattr(os, "replace", replace)
+            seen.append(read_artefact(folder, "thing", 1).meta)
+            monkeypatch.setattr(os, "replace", watched)
+
+    monkeypatch.setattr(os, "replace", watched)
+    write_artefact(folder, "thing", 1, {"n": 2}, FILES)
+    assert seen == [{"n": 1}, {"n": 1}]
+    assert read_artefact(folder, "thing", 1).meta == {"n": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"], "nothing is left beside"
 
 
 @pytest.mark.parametrize("name", ["a.bin", "b.txt", MANIFEST])
