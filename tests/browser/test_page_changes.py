@@ -163,7 +163,9 @@ def test_a_running_index_is_told_and_its_end_too(browse: Browse) -> None:
     line = page.get_by_text("Indexing 1,200 of 4,000 pictures · 118 a second · 24 s left · 3 skipped")
     expect(line).to_be_visible()
     expect(page.get_by_role("progressbar", name="Indexing")).to_have_attribute("max", "4000")
+    job |= {"stage": "engine", "done": 1000}
+    expect(page.get_by_text("Building the search index: 1,000 of 4,000 · 118 a second")).to_be_visible()
     with page.expect_response("**/items?*"):
         jobs.clear()
         expect(page.get_by_text("Indexing is done")).to_be_visible()
-    expect(line).to_be_hidden()
+    expect(page.get_by_role("progressbar", name="Indexing")).to_have_count(0)

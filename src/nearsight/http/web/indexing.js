@@ -39,7 +39,7 @@ function draw(jobs) {
       const bar = el("progress", { max: String(job.total || 1), "aria-label": "Indexing" });
       if (job.total) bar.value = job.done;
       const parts = [
-        job.stage === "engine" ? `Building the search index${job.total ? `: ${count(job.done)} of ${count(job.total)}` : ""}` : job.total ? `Indexing ${count(job.done)} of ${many(job.total, "picture")}` : `Indexing: ${many(job.done, "picture")} so far`,
+        what(job),
         job.rate ? `${count(Math.round(job.rate))} a second` : null,
         job.left_s ? left(job.left_s) : null,
         job.skipped ? `${count(job.skipped)} skipped` : null,
@@ -47,6 +47,11 @@ function draw(jobs) {
       return el("div", { class: "job" }, el("span", {}, parts.filter(Boolean).join(" · ")), bar);
     }),
   );
+}
+
+function what({ stage, done, total }) {
+  if (stage === "engine") return `Building the search index${total ? `: ${count(done)} of ${count(total)}` : ""}`;
+  return total ? `Indexing ${count(done)} of ${many(total, "picture")}` : `Indexing: ${many(done, "picture")} so far`;
 }
 
 const left = (seconds) => (seconds < 90 ? `${Math.ceil(seconds)} s left` : `${Math.round(seconds / 60)} min left`);
