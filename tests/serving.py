@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,14 @@ def snow(seed: int) -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+def until(done: Callable[[], object], otherwise: str) -> None:
+    """Wait for it, up to a minute."""
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.02)
 
 
 class Served:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from nearsight.encode.encoder import create
 from nearsight.http import room as rooms
 from nearsight.search.migration import Migration, forget
 from nearsight.search.store.check import Finding, check
-from serving import Served, snow
+from serving import Served, snow, until
 
 NEW = "colour?bins=4"
 
@@ -22,10 +21,7 @@ def encoder(served: Served) -> str:
 
 
 def followed(served: Served, name: str) -> None:
-    end = time.monotonic() + 20
-    while not encoder(served).startswith(name):
-        assert time.monotonic() < end, "the server did not follow"
-        time.sleep(0.05)
+    until(lambda: encoder(served).startswith(name), "the server did not follow")
 
 
 def test_searches_go_on_through_the_switch_and_back(mine: Served, tmp_path: Path) -> None:

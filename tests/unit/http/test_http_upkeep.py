@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nearsight.http import upkeep
 from nearsight.search import building
 from nearsight.search.collection import Collection
 from nearsight.search.engines._faiss_index import FaissIndex
-from serving import Served, snow
+from serving import Served, snow, until
 
 GRAPH = "faiss/HNSW8"
 
@@ -31,13 +30,6 @@ def graph(mine: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serv
     until(lambda: engine(mine) == GRAPH, "the server goes on with the old engine")
     assert mine.keys(query="@3", k=3)[0] == 3
     return mine
-
-
-def until(done: Callable[[], object], otherwise: str) -> None:
-    end = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.02)
 
 
 def engine(served: Served) -> str:
