@@ -16,7 +16,7 @@ test: $(VENV)/.test  ## the tests that need no data and no torch
 	$(PYTEST) -n 2 -m "not real and not slow and not browser"
 
 test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, engines on servers, the page in Chromium, long ones
-	$(PYTEST) -n 2 -m "(real or slow or torch or elsewhere) and not browser"
+	$(PYTEST) -n 2 --dist loadgroup -m "(real or slow or torch or elsewhere) and not browser"
 	$(PYTEST) -m browser tests/browser  # one after the other: they share a server, and Chromium has threads enough
 
 check: $(VENV)/.dev  ## format, lint, types

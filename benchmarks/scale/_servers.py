@@ -15,6 +15,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Protocol
 
+_TRIES = 3
+_UP_SECONDS = 50.0
+"""How long Milvus may take to come up before it is started once more."""
+
 
 class Server(Protocol):
     """A database of its own in a folder."""
@@ -120,7 +124,7 @@ def _free(port: int) -> bool:
 
 
 class Milvus(_Processes):
-    """Listens on a port of this machine alone."""
+    """Listens on a port of this machine alone; one at a time, for the etcd in it knows two ports only."""
 
     def __init__(self) -> None:
         from milvus import MilvusServer
@@ -138,32 +142,39 @@ class Milvus(_Processes):
         return int(self._server.server_proc.pid)
 
     def start(self) -> None:
-        if self._server.running and self._server.server_proc.poll() is not None:
-            self._server.server_proc = None  # it went down by itself
-        if not self._server.running:
-            with warnings.catch_warnings(action="ignore"):  # of sockets that it leaves open
-                self._server.start()
-                self._server.wait_started()
-                gc.collect()
-            self._wait_for_answers()
+        for _ in range(_TRIES):
+            if self._server.running and self._server.server_proc.poll() is not None:
+                self._server.server_proc = None  # it went down by itself
+            if not self._server.running:
+                with warnings.catch_warnings(action="ignore"):  # of sockets that it leaves open
+                    self._server.start()
+                    gc.collect()
+            if self._answers():
+                return
+            self.kill()
+        raise RuntimeError(f"Milvus did not come up, {_TRIES} times")
 
-    def _wait_for_answers(self) -> None:
-        """It calls itself healthy before anybody can ask it something."""
+    def _answers(self) -> bool:
+        """Wait until it does what it is asked, which is later than it calls itself healthy; False where it ends or
+        takes too long."""
         import grpc
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
 
-        deadline = time.monotonic() + 120
-        while True:
+        deadline = time.monotonic() + _UP_SECONDS
+        try:
+            self._server.wait_started(timeout=1000 * _UP_SECONDS)
+        except TimeoutError:
+            return False
+        while time.monotonic() < deadline and self._server.server_proc.poll() is None:
             try:
                 client = MilvusClient(self.where, timeout=5)
                 client.list_collections(timeout=5)
                 client.close()
-                return
+                return True
             except (MilvusException, grpc.RpcError):
-                if time.monotonic() > deadline:
-                    raise
                 time.sleep(0.2)
+        return False
 
     def kill(self) -> None:
         self._send(signal.SIGKILL)
