@@ -13,11 +13,13 @@ demo: $(VENV)/.demo  ## draw a collection, index it, search it, measure it (offl
 	$(VENV)/bin/nearsight demo
 
 test: $(VENV)/.test  ## the tests that need no data and no torch
-	$(PYTEST) -n 2 -m "not real and not slow and not browser"
+	$(PYTEST) -n 2 -m "not (real or slow or elsewhere or cluster or browser)"
 
 test-all: $(VENV)/.all  ## the rest: real data (NEARSIGHT_DATA), torch, engines on servers, the page in Chromium, long ones
-	$(PYTEST) -n 2 --dist loadgroup -m "(real or slow or torch or elsewhere) and not browser"
-	$(PYTEST) -m browser tests/browser  # one after the other: they share a server, and Chromium has threads enough
+	$(PYTEST) -n 2 -m "(real or slow or torch) and not (elsewhere or cluster or browser)"
+	$(PYTEST) -m elsewhere tests/contracts tests/e2e tests/faults  # two servers of Milvus cannot stand on one machine
+	$(PYTEST) -m cluster tests/contracts tests/faults  # two of Ray that start at once take the same port
+	$(PYTEST) -m browser tests/browser  # they share a server, and Chromium has threads enough
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(VENV)/bin/ruff format --check src tests benchmarks training

@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from serving import Served
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process tests on Milvus: two servers of it cannot stand on one machine."""
-    for item in items:
-        if "milvus" in item.nodeid and item.get_closest_marker("elsewhere"):
-            item.add_marker(pytest.mark.xdist_group("milvus"))
-
-
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real data sets: NEARSIGHT_DATA, or `../shared/data` beside the repository. Skips where absent."""

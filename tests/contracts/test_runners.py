@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearsight.core.errors import ClusterError, Damaged, InputError, UnknownName
+from nearsight.core.errors import Damaged, InputError, UnknownName
 from nearsight.core.events import Done, Encoded, Skipped
 from nearsight.encode import create
 from nearsight.search.bulk import Options, encode
@@ -20,7 +20,7 @@ from nearsight.search.bulk.runners import RUNNERS
 
 pytest.importorskip("pyarrow")
 
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] if name == "ray" else []) for name in RUNNERS.names()]
+NAMES = [pytest.param(name, marks=[pytest.mark.cluster] if name == "ray" else []) for name in RUNNERS.names()]
 FOUR = Options(rows=4)
 
 
@@ -110,11 +110,3 @@ def test_numbers_of_actors_are_not_below_nothing() -> None:
         with pytest.raises(InputError) as caught:
             RUNNERS.build(f"ray?{option}=-1")
         assert caught.value.code == "bulk/options"
-
-
-def test_a_cluster_that_is_not_there_is_said_at_once(pictures: Path, tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray")
-    if ray.is_initialized():
-        pytest.skip("a cluster runs already")
-    with pytest.raises(ClusterError, match="cannot be reached"):
-        list(encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on="ray?address=127.0.0.1:1"))

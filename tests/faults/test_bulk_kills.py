@@ -17,7 +17,7 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) ->
     assert told.runs >= 3
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_an_actor_of_ray_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("ray")

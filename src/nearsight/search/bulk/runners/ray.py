@@ -126,7 +126,8 @@ def _cluster(address: str) -> Generator[Any, None, None]:
         if port.isdigit():  # Ray tries for minutes
             socket.create_connection((host, int(port)), _REACH_SECONDS).close()
         ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # where a node does not come up in time, it is Exception itself that Ray raises
+        ray.shutdown()  # what came up
         hint = "check the address and that the cluster runs: ray status; or --on local"
         raise ClusterError(f"Ray cannot be reached or started: {error}", hint=hint) from error
     try:
