@@ -57,6 +57,8 @@ def killed(base: Path, kills: int, *, pictures: int, rows: int, on: str = "ray",
                 raise RuntimeError(f"the run did not end: {done} kills")
             if done < kills and _kill(process.pid, out, float(draw.uniform(0, 0.3)), on):
                 done += 1
+                if on == "local":
+                    process.wait()  # one that is still dying is not killed a second time
             time.sleep(0.02)
         if process.returncode not in (0, -signal.SIGKILL if on == "local" else 0):
             raise RuntimeError(f"encode left with {process.returncode}")

@@ -7,7 +7,6 @@ The collections of descriptors are those of the section ``exact``; those of pict
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import statistics
 import sys
@@ -18,7 +17,7 @@ from benchmarks._results import Results, Row
 from benchmarks.scale._collections import collected
 from benchmarks.scale._descriptors import descriptors
 from benchmarks.scale._slopes import slope
-from benchmarks.server.dedup import PROBE, told
+from benchmarks.server.dedup import PROBE, some, told
 from nearsight.core.events import outcome
 from nearsight.search.collection import Collection
 
@@ -81,9 +80,7 @@ def _part(whole: Path, folder: Path, n: int) -> None:
     with Collection.open(whole, read_only=True) as collection:
         outcome(collection.backup(folder))
         keys = {item.path.name: item.key for item in collection.items()}
-    originals = sorted(keys.keys() - copies.keys())
-    kept = set(random.Random(0).sample(originals, round(n * len(originals) / len(keys))))
-    kept |= {copy for copy, (original, _) in copies.items() if original in kept}
+    kept = some(keys, copies, n)
     with Collection.open(folder) as collection:
         collection.delete([key for name, key in keys.items() if name not in kept])
         collection.compact()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import random
 import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchmarks._results import Results, Row
@@ -20,9 +20,6 @@ from benchmarks.server._planted import KINDS, Planted, planted
 
 ITEMS = 100_000
 ENCODER = "colour"
-PEER = "NEARSIGHT_IMAGEDEDUP"
-"""Environment variable: a Python that has imagededup."""
-
 PROBE = """
 import json, resource, sys, time
 from pathlib import Path
@@ -46,18 +43,6 @@ heavy = sorted({"torch", "torchvision", "timm"} & set(sys.modules))
 print(json.dumps({"seconds": seconds, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pairs": pairs,
                   "spent": spent, "skipped": skipped, "heavy": heavy}))
 """
-THEIRS = """
-import json, resource, sys, time
-from imagededup.methods import PHash
-begun = time.perf_counter()
-hasher = PHash(verbose=False)
-codes = hasher.encode_images(image_dir=sys.argv[1], num_enc_workers=2)
-encoded = time.perf_counter() - begun
-found = hasher.find_duplicates(encoding_map=codes, max_distance_threshold=10, num_dist_workers=2)
-seconds = time.perf_counter() - begun
-pairs = sorted({tuple(sorted((name, other))) for name, others in found.items() for other in others})
-print(json.dumps({"seconds": seconds, "encoded": encoded, "pairs": pairs}))
-"""
 
 
 def measure(results: Results, *, runs: Path, quick: bool) -> None:
@@ -70,14 +55,13 @@ def measure(results: Results, *, runs: Path, quick: bool) -> None:
     collection = folder / "kept.ns"
     encoding = index(folder / "pictures", collection)
     shutil.rmtree(collection / "signatures", ignore_errors=True)
-    found = told(sys.executable, PROBE, collection)
+    first = told(sys.executable, PROBE, collection)
     again = told(sys.executable, PROBE, collection)
-    (folder / "found.json").write_text(json.dumps(found))
-    if found["heavy"]:
-        raise RuntimeError(f"looking for near-duplicates has imported {', '.join(found['heavy'])}")
-    quality(results, there, found["pairs"], folder / "pictures")
-    cost(results, there, found, again, encoding)
-    peer(results, there, folder)
+    (folder / "found.json").write_text(json.dumps(first))
+    if first["heavy"]:
+        raise RuntimeError(f"looking for near-duplicates has imported {', '.join(first['heavy'])}")
+    quality(results, there, first["pairs"], folder / "pictures")
+    cost(results, there, first, again, encoding)
 
 
 def index(pictures: Path, collection: Path) -> float:
@@ -136,34 +120,23 @@ def judged(there: Planted, pairs: Iterable[tuple[str, str]]) -> tuple[int, Count
     return right, kinds, strangers
 
 
-def cost(results: Results, there: Planted, found: dict, again: dict, encoding: float) -> None:
-    parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in found["spent"].items())
+def cost(results: Results, there: Planted, first: dict, again: dict, encoding: float) -> None:
+    parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in first["spent"].items())
     encoded = f"; indexing them took {encoding:.0f} s before" if encoding else ""
     note = f"peak resident memory of the process that looks, mapped vectors and pictures in it; {there.items:,} items"
     results.add(
-        Row("dedup_rss_mb", "memory of dedup", max(found["rss"], again["rss"]) / 1e6, "MB", "<=1024", note=note)
+        Row("dedup_rss_mb", "memory of dedup", max(first["rss"], again["rss"]) / 1e6, "MB", "<=1024", note=note)
     )
     note = f"{there.items:,} items: {parts}{encoded}; again, with the signatures kept: {again['seconds']:.0f} s"
-    results.add(Row("dedup_seconds", "dedup of an indexed collection", found["seconds"], "s", note=note))
+    results.add(Row("dedup_seconds", "dedup of an indexed collection", first["seconds"], "s", note=note))
 
 
-def peer(results: Results, there: Planted, folder: Path) -> None:
-    python = os.environ.get(PEER, "")
-    if not python:
-        print(f"left out: imagededup ({PEER} names no Python that has it)", flush=True)
-        return
-    kept = folder / "imagededup.json"
-    if not kept.exists():
-        kept.write_text(json.dumps(told(python, THEIRS, folder / "pictures")))
-    theirs = json.loads(kept.read_text())
-    right, _, strangers = judged(there, theirs["pairs"])
-    note = (
-        f"PHash, 64 bits, at most 10 apart (its default), {there.items:,} items, from files to pairs, of which hashing "
-        f"{theirs['encoded']:.0f} s; it finds {right / len(there.copies):.3f} of the copies, and "
-        f"{right / max(1, right + len(strangers)):.3f} of its {right + len(strangers):,} pairs were planted; "
-        f"its network's vectors would need a matrix of all pairs, {there.items**2 * 4 / 1e9:.0f} GB"
-    )
-    results.add(Row("imagededup_seconds", "imagededup on the same files", theirs["seconds"], "s", note=note))
+def some(names: Iterable[str], copies: Mapping[str, tuple[str, str]], n: int) -> set[str]:
+    """About n of the pictures: originals drawn by lot, each with its planted copies."""
+    everything = set(names)
+    originals = sorted(everything - copies.keys())
+    kept = set(random.Random(0).sample(originals, round(n * len(originals) / len(everything))))
+    return kept | {copy for copy, (original, _) in copies.items() if original in kept}
 
 
 def interval(right: int, count: int) -> tuple[float, float]:
