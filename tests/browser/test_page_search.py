@@ -83,6 +83,9 @@ def test_words_that_the_encoder_does_not_know_are_said(browse: Browse, watched: 
     page = browse()
     say(page, "giraffe")
     expect(page.get_by_text("there is no known word in 'giraffe'")).to_be_visible()
+    page = browse()
+    say(page, "green giraffe")
+    expect(page.get_by_text("not known: “giraffe”")).to_be_visible()
 
 
 @pytest.mark.parametrize("way", ["choose", "drop", "paste"])

@@ -137,6 +137,7 @@ def test_a_text_s_vectors_do_not_depend_on_the_texts_beside_it(words: Words) -> 
     for text, found in zip(TEXTS_HERE, together, strict=True):
         (alone,) = words.sets([text])
         assert (alone.words, alone.unknown) == (found.words, found.unknown)
+        assert words.unknown(text) == found.unknown
         assert np.allclose(alone.vectors, found.vectors, atol=1e-5)
 
 

@@ -46,7 +46,9 @@ def test_words_find_pictures(run: Run, shop: Path) -> None:
     assert hits(found)[0]["query"] == [{"as": "words", "given": "something red", "weight": 1.0}]
     assert not any(hit["self"] for hit in hits(found))
     assert "words: something red" in found.err
+    assert "passed over, for the encoder does not know them: 'something'\n" in found.err
     assert run("--quiet", "search", "something red").err == ""
+    assert "passed over" not in run("search", "red", "red/red_0.jpg").err
     table = run("search", "red", "-k", 2).out.splitlines()
     assert table[0].split() == ["score", "label", "picture"]
     assert table[1].split()[2] == "red"

@@ -186,6 +186,7 @@ def run(
     if files and captions:
         raise QueryError("-f prints paths, and captions have none", code="query/options", hint="take --json")
     folder = places.find(collection)
+    from nearsight.search.examples import unknown_words
     from nearsight.search.query import Filter, Query
 
     written = None if query is None else Query.parse(query)
@@ -230,6 +231,9 @@ def run(
             found = kept.search(asked, k)
             if kept.engine_state != "ready":
                 render.note(render.aside(f"answered without the engine, from every vector: {kept.engine_state}"))
+        if unknown := unknown_words(kept, asked):
+            told = ", ".join(f"'{answers.short(word)}'" for word in unknown)
+            render.note(render.aside(f"passed over, for the encoder does not know them: {told}"))
         if files:
             answers.print_paths(found, b"\0" if null else b"\n")
         elif as_json:

@@ -98,6 +98,10 @@ class TextTower(Protocol):
         """
         ...
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        """The words of a text that mean nothing to it: `forward` passes them over."""
+        ...
+
     def files(self) -> Mapping[str, bytes | Path]:
         """Name -> content of what an encoder folder must hold to build it again without torch; one is TEXT."""
         ...
@@ -233,6 +237,10 @@ class Encoder:
         if not texts:
             return np.empty((0, self.tower.dim), dtype=np.float32)
         return unit(self.text.forward(texts))
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a text that `encode_texts` passes over, as they come; none without a tower for texts."""
+        return self.text.unknown(text) if self.text is not None else ()
 
     def save(self, folder: Path, also: Mapping[str, bytes] | None = None) -> None:
         """Write an encoder folder: manifest (address, identity, fingerprint) and files; it loads without torch.

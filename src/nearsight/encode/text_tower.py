@@ -54,6 +54,9 @@ class WordTower(ABC):
             parts.append(runner(marked(sets)))
         return np.concatenate(parts)
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return self.words.unknown(text)
+
     @abstractmethod
     def identity(self) -> Mapping[str, Any]: ...
 

@@ -55,6 +55,9 @@ class WholeTower(ABC):
             parts.append(runner(padded(rows, self.tokeniser.pad, self.context)))
         return np.concatenate(parts)
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return self.tokeniser([text])[0].unknown
+
     @abstractmethod
     def identity(self) -> Mapping[str, Any]: ...
 

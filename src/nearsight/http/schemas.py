@@ -149,6 +149,7 @@ class SearchAnswer(BaseModel):
     hits: list[HitAnswer]
     more: bool = Field(description="Whether there are further ones behind these.")
     query: str = Field(description="The written form of what was looked for.")
+    unknown: list[str] = Field(description="Words of the query that the encoder does not know: they were passed over.")
     verdict: Literal["sure", "likely", "chance"] | None = Field(description="That of the best hit.")
     method: str | None = Field(description="How feedback refined the query: rocchio, probe, or null without feedback.")
     generation: int = Field(description="The state of the collection that all of this answer is from.")

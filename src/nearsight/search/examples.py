@@ -53,6 +53,12 @@ def weighed(collection: Collection, query: Query, eyes: Eyes | None = None) -> t
     return _first(unit(total[None])), length
 
 
+def unknown_words(collection: Collection, query: Query) -> tuple[str, ...]:
+    """The words of a query that the encoder does not know and passes over, each once, as they come."""
+    texts = (source.words for source, _ in query.examples if isinstance(source, Text))
+    return tuple(dict.fromkeys(word for text in texts for word in collection.encoder.unknown_words(text)))
+
+
 def _vector_of(eyes: Eyes, source: Source) -> Vectors:
     collection = eyes.collection
     if isinstance(source, Text):

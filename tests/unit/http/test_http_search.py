@@ -52,6 +52,13 @@ def test_a_written_query_and_examples_count_together(served: Served) -> None:
     assert {hit["key"] for hit in both["hits"][-EACH:]} == GREEN
 
 
+def test_words_that_mean_nothing_here_are_named(served: Served) -> None:
+    answer = served.search(query='a red zebra - "blue zebra"', examples=[{"text": "two green"}, {"key": 2}]).json()
+    assert answer["unknown"] == ["a", "zebra", "two"]
+    assert served.search(query="red", k=1).json()["unknown"] == []
+    assert served.search(examples=[{"key": 2}], k=1).json()["unknown"] == []
+
+
 def test_pages_of_hits_are_one_ranking(served: Served) -> None:
     whole = served.search(query="red", k=12).json()
     assert whole["more"] is False

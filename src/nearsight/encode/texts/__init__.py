@@ -68,6 +68,10 @@ class Words(Protocol):
         """The words that `sets` would give a vector each, without these."""
         ...
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        """The words that `sets` would give none, without the vectors of the others."""
+        ...
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         """One set a text; empty (0, width) where nothing in it is known.
 

@@ -168,6 +168,9 @@ class GramWords:
     def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [self.grams.hashing.bag(text, self.longest).words for text in texts]
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return ()
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         return [self.grams.look_up(text, self.longest) for text in texts]
 

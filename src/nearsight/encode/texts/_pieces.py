@@ -41,6 +41,9 @@ class PieceWords(ABC):
     def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [found.words for found in self._cut()(texts)]
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return self._cut()([text])[0].unknown
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         found = self._cut()(texts)
         # of like length together: what is padded costs as much as what is not

@@ -160,6 +160,9 @@ class StaticWords:
     def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [found.words for found in self.sets(texts)]
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return self.sets([text])[0].unknown
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         table = self._fitted()
         return [table.look_up(tokens(text, self.longest)) for text in texts]

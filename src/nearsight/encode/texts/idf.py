@@ -71,6 +71,9 @@ class IdfWords:
     def split(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return self._own().split(texts)
 
+    def unknown(self, text: str) -> tuple[str, ...]:
+        return self._own().unknown(text)
+
     def sets(self, texts: Sequence[str]) -> list[WordSet]:
         self._require_fitted()
         return [found._replace(vectors=found.vectors * self._weights(found.words)) for found in self._own().sets(texts)]

@@ -18,6 +18,7 @@ from nearsight.http.problems import Refusal
 from nearsight.http.room import Room
 from nearsight.http.schemas import QueryAnswer, QueryRequest, SearchAnswer, SearchRequest
 from nearsight.search.collection import Collection
+from nearsight.search.examples import unknown_words
 from nearsight.search.query import Query
 
 router = APIRouter(tags=["search"])
@@ -104,6 +105,7 @@ def _search(house: House, room: Room, what: SearchRequest, pictures: Mapping[str
             "hits": told[: what.k],
             "more": len(told) > what.k,
             "query": str(query),
+            "unknown": unknown_words(now.reader, query),
             "verdict": told[0]["verdict"] if told else None,
             "method": query.method,
             "generation": generation,

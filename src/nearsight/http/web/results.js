@@ -123,7 +123,8 @@ function say(collection, page) {
   const took = page.took_ms ? `${Math.max(1, Math.round(page.took_ms.total))} ms` : "";
   const parts = page.took_ms ? ["encode", "search", "rerank"].filter((part) => page.took_ms[part] !== undefined).map((part) => `${part} ${Math.round(page.took_ms[part])} ms`) : [];
   const refined = { rocchio: "refined by your thumbs", probe: "refined by a probe of your thumbs" }[page.method];
-  line(page.hits.length ? `Best first, of ${many(collection.items, "picture")}` : "", refined ? el("span", { class: "tag" }, refined) : "", el("span", { class: "took", title: parts.join(", ") }, took));
+  const unknown = page.unknown.length ? `not known: ${page.unknown.map((word) => `“${word}”`).join(", ")}` : "";
+  line(page.hits.length ? `Best first, of ${many(collection.items, "picture")}` : "", unknown ? el("span", { class: "tag", title: "The encoder does not know these words: they were passed over." }, unknown) : "", refined ? el("span", { class: "tag" }, refined) : "", el("span", { class: "took", title: parts.join(", ") }, took));
   notice(null);
   if (!page.hits.length) {
     const narrowed = filterOf(state) || state.atLeast !== null;
