@@ -7,7 +7,7 @@ import re
 
 from benchmarks._results import RESULTS, ROOT, number
 
-QUOTING = ("README.md", "docs/bundled.md", "docs/engines.md")
+QUOTING = ("README.md", "docs/bundled.md", "docs/duplicates.md", "docs/engines.md")
 
 
 def main() -> None:
