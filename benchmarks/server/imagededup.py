@@ -20,7 +20,7 @@ PEER = "NEARSIGHT_IMAGEDEDUP"
 """Environment variable: a Python that has imagededup."""
 _PART = 20_000
 _THEIRS = """
-import json, resource, sys, time
+import json, sys, time
 from imagededup.methods import PHash
 begun = time.perf_counter()
 hasher = PHash(verbose=False)

@@ -14,7 +14,6 @@ from nearsight.search.bulk import Options, encode
 
 pytestmark = pytest.mark.cluster
 pytest.importorskip("pyarrow")
-FOUR = Options(rows=4)
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_one_that_is_not_there_is_said_at_once(ray: Any, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="cannot be reached"):
-        list(encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on="ray?address=127.0.0.1:1"))
+        list(encode(str(pictures), create("colour"), tmp_path / "out", Options(), on="ray?address=127.0.0.1:1"))
     assert not ray.is_initialized()
 
 
@@ -47,6 +46,6 @@ def test_one_that_does_not_come_up_is_said_and_what_came_up_is_ended(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
     with pytest.raises(ClusterError, match="timed out during startup") as caught:
-        list(encode(str(pictures), create("colour"), tmp_path / "out", FOUR, on="ray"))
+        list(encode(str(pictures), create("colour"), tmp_path / "out", Options(), on="ray"))
     assert "--on local" in caught.value.hint
     assert ended == [True]

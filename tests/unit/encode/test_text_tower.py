@@ -115,6 +115,7 @@ def test_unknown_words_and_what_lies_behind_the_longest_change_nothing() -> None
     assert np.array_equal(made.forward(["a dog runs on grass" + " red ball" * 5000]), plain)
     assert np.array_equal(made.forward(["A dog zzz runs on."]), made.forward(["a dog runs on"]))
     assert not np.array_equal(made.forward(["a dog runs on zzz grass"]), plain), "unknown words are counted"
+    assert made.unknown("A dog zzz runs on.") == ("zzz",)
 
 
 def test_many_texts_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
